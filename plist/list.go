@@ -1,0 +1,235 @@
+package plist
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+)
+
+// A List is a packing list: what one installation did, one entry a path, in the
+// order of [ComparePaths].
+type List struct {
+	Name    string // of the package, without its version
+	Version string
+	Prefix  string // absolute path below which the package lives; "/" if it has no such place
+	Notes   []Note
+	Entries []Entry
+}
+
+// A Note tells where a list can not be trusted to be whole: a weakness of this
+// one run, not of the method.
+type Note struct {
+	Kind NoteKind
+	Text string // one sentence for a person, without a period
+}
+
+// NoteKind is a word of the trust statement.
+type NoteKind string
+
+// What a Note may be about.
+const (
+	NoteHole     NoteKind = "hole"     // a place that was not watched
+	NoteOutlived NoteKind = "outlived" // a process that was still running when the command had ended
+	NoteLost     NoteKind = "lost"     // something seen that a list or tarball can not hold
+	NoteShared   NoteKind = "shared"   // something of the host that was let in because the user asked
+)
+
+var noteKinds = [...]NoteKind{NoteHole, NoteOutlived, NoteLost, NoteShared}
+
+// A Tree opens the content of a list's regular files by entry path.
+//
+// The caller closes the file. Some trees (a tarball read as a stream) can only
+// be opened in the order of their list, each path once.
+type Tree interface {
+	Open(path string) (File, error)
+}
+
+// A File is what a Tree opens. An *os.File is one; so is a member of a tarball.
+type File interface {
+	Read([]byte) (int, error)
+	Close() error
+}
+
+// DirTree is the Tree of a directory on disk.
+type DirTree struct{ *os.Root }
+
+// Open opens the named file below the directory.
+func (t DirTree) Open(path string) (File, error) {
+	f, err := t.Root.Open(path)
+	if err != nil {
+		return nil, err // not a nil *os.File in a File
+	}
+	return f, nil
+}
+
+// ComparePaths orders entry paths as a walk meets them that reads each directory
+// in bytewise order: the root first, a directory right before all that is below
+// it. It is bytewise order with "/" before every other byte.
+func ComparePaths(a, b string) int {
+	if a == "." || b == "." {
+		return cmp.Compare(btoi(a != "."), btoi(b != "."))
+	}
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] == b[i] {
+			continue
+		}
+		if a[i] == '/' {
+			return -1
+		}
+		if b[i] == '/' {
+			return +1
+		}
+		return cmp.Compare(a[i], b[i])
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Sort puts the entries into the order of ComparePaths.
+func (l *List) Sort() {
+	slices.SortFunc(l.Entries, func(a, b Entry) int { return ComparePaths(a.Path, b.Path) })
+}
+
+// Find returns the entry of a path, or nil. The list must be sorted.
+func (l *List) Find(path string) *Entry {
+	i, ok := slices.BinarySearchFunc(l.Entries, path, func(e Entry, p string) int { return ComparePaths(e.Path, p) })
+	if !ok {
+		return nil
+	}
+	return &l.Entries[i]
+}
+
+// Packed returns a copy of l with only the entries that go into a package.
+// A hard link whose first name is not packed is repaired: the first packed name
+// becomes the first name.
+func (l *List) Packed() *List {
+	out := *l
+	out.Entries = nil
+	first := make(map[string]string) // first name in l -> first name in out
+	for _, e := range l.Entries {
+		if !e.Packed() {
+			continue
+		}
+		if e.IsHardlink() {
+			body, ok := first[e.Link]
+			if !ok {
+				first[e.Link] = e.Path
+			}
+			e.Link = body
+		} else if e.Op != OpDelete {
+			first[e.Path] = e.Path
+		}
+		out.Entries = append(out.Entries, e)
+	}
+	return &out
+}
+
+// Within reports whether path is dir or lies below it. All lie below ".".
+func Within(path, dir string) bool {
+	return dir == "." || strings.HasPrefix(path, dir) && (len(path) == len(dir) || path[len(dir)] == '/')
+}
+
+// CheckPath reports why s can not be an Entry.Path, or nil.
+func CheckPath(s string) error {
+	switch {
+	case s == "":
+		return errors.New("empty path")
+	case s == ".":
+		return nil
+	case strings.ContainsRune(s, 0):
+		return fmt.Errorf("path %q: holds a NUL byte", s)
+	}
+	for elem := range strings.SplitSeq(s, "/") {
+		if elem == "" || elem == "." || elem == ".." {
+			return fmt.Errorf("path %q: not clean and relative", s)
+		}
+	}
+	return nil
+}
+
+// Validate reports the first thing that no method may produce and no consumer
+// need cope with: an unclean or repeated path, wrong order, a field that its
+// kind of file does not have, a hard link to no earlier entry, or an entry that
+// is there below one that is no directory.
+func (l *List) Validate() error {
+	bodies := make(map[string]*Entry)
+	for i := range l.Entries {
+		e := &l.Entries[i]
+		if err := CheckPath(e.Path); err != nil {
+			return err
+		}
+		if i > 0 && ComparePaths(l.Entries[i-1].Path, e.Path) >= 0 {
+			return fmt.Errorf("path %q: after %q, out of order", e.Path, l.Entries[i-1].Path)
+		}
+		if err := e.check(bodies); err != nil {
+			return fmt.Errorf("path %q: %w", e.Path, err)
+		}
+	}
+	return l.checkParents()
+}
+
+// check validates e alone and against the possible first names before it, to
+// which it adds itself.
+func (e *Entry) check(bodies map[string]*Entry) error {
+	typ := e.Mode.Type()
+	switch {
+	case e.Op < OpAdd || e.Op > OpDelete:
+		return errors.New("no operation")
+	case e.Op == OpDelete:
+		want := Entry{Op: e.Op, Class: e.Class, Rule: e.Rule, Path: e.Path, Mode: typ}
+		if !e.Same(&want) {
+			return errors.New("a deletion has no attributes")
+		}
+		return nil
+	case e.Op == OpAdd && e.Changed != 0:
+		return errors.New("an addition has nothing to differ from")
+	case typ == fs.ModeSymlink && e.Link == "":
+		return errors.New("a symlink without target")
+	case typ == fs.ModeDir && e.Link != "":
+		return errors.New("a directory is no hard link")
+	case e.Size != 0 && !e.Mode.IsRegular():
+		return errors.New("only a regular file has a size")
+	case e.Size < 0:
+		return errors.New("negative size")
+	}
+	if e.IsHardlink() {
+		body := bodies[e.Link]
+		if body == nil || body.Mode != e.Mode || body.Digest != e.Digest {
+			return fmt.Errorf("hard link to %q, which is no earlier entry of the same kind", e.Link)
+		}
+		return nil
+	}
+	if typ != fs.ModeDir && typ != fs.ModeSymlink {
+		bodies[e.Path] = e
+	}
+	return nil
+}
+
+// checkParents reports an entry that exists below an entry that is no directory.
+func (l *List) checkParents() error {
+	var above []*Entry // the entries that hold the current path, outermost first
+	for i := range l.Entries {
+		e := &l.Entries[i]
+		for len(above) > 0 && !Within(e.Path, above[len(above)-1].Path) {
+			above = above[:len(above)-1]
+		}
+		if len(above) > 0 && e.Op != OpDelete {
+			if p := above[len(above)-1]; p.Op == OpDelete || !p.Mode.IsDir() {
+				return fmt.Errorf("path %q: below %q, which is no directory", e.Path, p.Path)
+			}
+		}
+		above = append(above, e)
+	}
+	return nil
+}

@@ -1,0 +1,384 @@
+package plist
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The native text form uses the line syntax of mtree(5): a vis(3)-escaped path
+// and keyword=value words, each line whole (no /set, no continuation). Keywords
+// that mtree(5) has keep their meaning; ours are op, change, class, rule,
+// blake3, hardlink, inodeflags and xattr.NAME. Lines that begin with # are the
+// header: the first names form and version, the second the package, and each
+// note has its own.
+const nativeMagic = "#mtree sandbox-install 1"
+
+// ErrNotNative says that a text is no native packing list at all.
+var ErrNotNative = errors.New("not a native packing list")
+
+// typeNames are the words of mtree(5)'s keyword type.
+var typeNames = map[fs.FileMode]string{
+	0:                                 "file",
+	fs.ModeDir:                        "dir",
+	fs.ModeSymlink:                    "link",
+	fs.ModeDevice:                     "block",
+	fs.ModeDevice | fs.ModeCharDevice: "char",
+	fs.ModeNamedPipe:                  "fifo",
+	fs.ModeSocket:                     "socket",
+}
+
+var opNames = map[Op]string{OpAdd: "add", OpModify: "modify", OpDelete: "delete"}
+
+// WriteNative writes l in the native text form. The same list always gives the
+// same bytes.
+func WriteNative(w io.Writer, l *List) error {
+	bw := bufio.NewWriterSize(w, 64<<10)
+	line := nativeLine(nativeMagic + "\n#package")
+	line.word("name", vis(l.Name))
+	line.word("version", vis(l.Version))
+	line.word("prefix", vis(l.Prefix))
+	line = append(line, '\n')
+	for _, n := range l.Notes {
+		line = append(line, "#note "+string(n.Kind)+" "+vis(n.Text)+"\n"...)
+	}
+	for i := range l.Entries {
+		line.entry(&l.Entries[i])
+		if _, err := bw.Write(line); err != nil {
+			return err
+		}
+		line = line[:0]
+	}
+	if _, err := bw.Write(line); err != nil { // the header of an empty list
+		return err
+	}
+	return bw.Flush()
+}
+
+// nativeLine is a line being written.
+type nativeLine []byte
+
+func (b *nativeLine) word(key, value string) {
+	*b = append(*b, ' ')
+	*b = append(*b, key...)
+	*b = append(*b, '=')
+	*b = append(*b, value...)
+}
+
+func (b *nativeLine) uint(key string, v uint32) {
+	b.word(key, strconv.FormatUint(uint64(v), 10))
+}
+
+// entry appends the whole line of e.
+func (b *nativeLine) entry(e *Entry) {
+	*b = append(*b, visPath(e.Path)...)
+	b.word("op", opNames[e.Op])
+	if e.Changed != 0 {
+		b.word("change", e.Changed.String())
+	}
+	if e.Class != ClassChanged {
+		b.word("class", e.Class.String())
+	}
+	if e.Rule != "" {
+		b.word("rule", vis(e.Rule))
+	}
+	b.word("type", typeNames[e.Mode.Type()])
+	if e.Op != OpDelete {
+		b.attributes(e)
+	}
+	*b = append(*b, '\n')
+}
+
+// attributes appends what only a path has that is there.
+func (b *nativeLine) attributes(e *Entry) {
+	b.word("mode", fmt.Sprintf("%04o", UnixPerm(e.Mode)))
+	b.uint("uid", e.UID)
+	b.uint("gid", e.GID)
+	b.word("time", formatTime(e.ModTime))
+	switch {
+	case e.Mode.IsRegular():
+		b.word("size", strconv.FormatInt(e.Size, 10))
+		b.word("blake3", e.Digest.String())
+	case e.Mode.Type() == fs.ModeSymlink:
+		b.word("link", vis(e.Link))
+	case e.Mode&fs.ModeDevice != 0:
+		b.word("device", fmt.Sprintf("native,%d,%d", e.Major, e.Minor))
+	}
+	if e.IsHardlink() {
+		b.word("hardlink", visPath(e.Link))
+	}
+	if e.Flags != 0 {
+		b.word("inodeflags", fmt.Sprintf("%#x", e.Flags))
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {
+		b.word("xattr."+vis(name), base64.StdEncoding.EncodeToString([]byte(e.Xattrs[name])))
+	}
+}
+
+// formatTime writes whole seconds since 1970, rounded down, and nanoseconds
+// after them: half a second before 1970 is -1.500000000.
+func formatTime(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
+
+func parseTime(s string) (time.Time, error) {
+	sec, nsec, ok := strings.Cut(s, ".")
+	n, err := strconv.ParseInt(sec, 10, 64)
+	m, err2 := strconv.ParseUint(nsec, 10, 32)
+	if !ok || err != nil || err2 != nil || len(nsec) != 9 {
+		return time.Time{}, fmt.Errorf("time %q: want seconds and nine digits", s)
+	}
+	return time.Unix(n, int64(m)), nil
+}
+
+// vis escapes s as vis(3) does with VIS_OCTAL|VIS_GLOB|VIS_WHITE: what is not a
+// graphic ASCII character, or has a meaning in mtree(5), becomes \ooo. So does
+// "=", which is needed in names of extended attributes.
+func vis(s string) string {
+	if !strings.ContainsFunc(s, isVis) && isASCII(s) {
+		return s
+	}
+	b := make([]byte, 0, len(s)+12)
+	for i := range len(s) {
+		if c := s[i]; c >= 0x7f || isVis(rune(c)) {
+			b = append(b, '\\', '0'+c>>6, '0'+c>>3&7, '0'+c&7)
+		} else {
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
+func isVis(c rune) bool {
+	return c <= ' ' || c == 0x7f || strings.ContainsRune(`\#*?[=`, c)
+}
+
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(c rune) bool { return c >= 0x80 }) < 0
+}
+
+// unvis is the inverse of vis; it takes no other escapes than vis makes.
+func unvis(s string) (string, error) {
+	if !strings.Contains(s, `\`) {
+		return s, nil
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' {
+			b = append(b, s[i])
+			continue
+		}
+		if i+4 > len(s) {
+			return "", fmt.Errorf("%q: cut off after a backslash", s)
+		}
+		v, err := strconv.ParseUint(s[i+1:i+4], 8, 8)
+		if err != nil {
+			return "", fmt.Errorf("%q: a backslash without three octal digits", s)
+		}
+		b = append(b, byte(v))
+		i += 3
+	}
+	return string(b), nil
+}
+
+// visPath writes an entry path as mtree(5) does: "./a/b", the root ".".
+func visPath(path string) string {
+	if path == "." {
+		return path
+	}
+	return "./" + vis(path)
+}
+
+func unvisPath(s string) (string, error) {
+	if s == "." {
+		return s, nil
+	}
+	rest, ok := strings.CutPrefix(s, "./")
+	if !ok {
+		return "", fmt.Errorf("path %q does not begin with ./", s)
+	}
+	return unvis(rest)
+}
+
+// ReadNative reads a list in the native text form and validates it. A text that
+// is something else altogether gives ErrNotNative; what is wrong in a line is
+// told with its number.
+func ReadNative(r io.Reader) (*List, error) {
+	sc := bufio.NewScanner(r)
+	sc.Buffer(make([]byte, 64<<10), 64<<20) // xattr values may be long, and paths longer than PATH_MAX
+	if !sc.Scan() || sc.Text() != nativeMagic {
+		if err := sc.Err(); err != nil && !errors.Is(err, bufio.ErrTooLong) {
+			return nil, err
+		}
+		return nil, ErrNotNative
+	}
+	l := &List{}
+	for n := 2; sc.Scan(); n++ {
+		if err := l.readLine(sc.Text(), n == 2); err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return nil, err
+	}
+	if l.Prefix == "" {
+		return nil, errors.New("no #package line")
+	}
+	return l, l.Validate()
+}
+
+func (l *List) readLine(line string, second bool) error {
+	words := strings.Split(line, " ")
+	switch {
+	case second && words[0] == "#package":
+		return l.readPackage(words[1:])
+	case words[0] == "#note" && len(words) == 3 && len(l.Entries) == 0:
+		kind := NoteKind(words[1])
+		text, err := unvis(words[2])
+		if err == nil && !slices.Contains(noteKinds[:], kind) {
+			err = fmt.Errorf("unknown kind of note %q", kind)
+		}
+		l.Notes = append(l.Notes, Note{kind, text})
+		return err
+	case strings.HasPrefix(line, "#"):
+		return fmt.Errorf("unknown header %q", words[0])
+	}
+	e, err := parseEntry(words)
+	l.Entries = append(l.Entries, e)
+	return err
+}
+
+func (l *List) readPackage(words []string) error {
+	fields := map[string]*string{"name": &l.Name, "version": &l.Version, "prefix": &l.Prefix}
+	for _, word := range words {
+		key, value, _ := strings.Cut(word, "=")
+		field, ok := fields[key]
+		if !ok {
+			return fmt.Errorf("unknown or repeated word %q", word)
+		}
+		delete(fields, key)
+		var err error
+		if *field, err = unvis(value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parseEntry reads the words of a line.
+func parseEntry(words []string) (e Entry, err error) {
+	if e.Path, err = unvisPath(words[0]); err != nil {
+		return e, err
+	}
+	seen := make(map[string]bool, len(words))
+	for _, word := range words[1:] {
+		key, value, ok := strings.Cut(word, "=")
+		if !ok || seen[key] {
+			return e, fmt.Errorf("word %q: repeated or without value", word)
+		}
+		seen[key] = true
+		if err := e.setWord(key, value); err != nil {
+			return e, fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	if !seen["op"] || !seen["type"] {
+		return e, errors.New("op or type is missing")
+	}
+	return e, nil
+}
+
+// setWord puts one keyword's value into e. It is long because it is a table.
+func (e *Entry) setWord(key, value string) (err error) {
+	switch key {
+	case "op":
+		e.Op, err = lookup(opNames, value)
+	case "change":
+		e.Changed, err = parseChange(value)
+	case "class":
+		e.Class, err = parseClass(value)
+	case "rule":
+		e.Rule, err = unvis(value)
+	case "type":
+		var typ fs.FileMode
+		typ, err = lookup(typeNames, value)
+		e.Mode |= typ
+	case "mode":
+		var v uint64
+		v, err = strconv.ParseUint(value, 8, 12)
+		e.Mode |= ModeFromUnix(uint32(v)) &^ fs.ModeIrregular
+	case "uid":
+		e.UID, err = parseUint32(value)
+	case "gid":
+		e.GID, err = parseUint32(value)
+	case "time":
+		e.ModTime, err = parseTime(value)
+	case "size":
+		e.Size, err = strconv.ParseInt(value, 10, 64)
+	case "blake3":
+		err = e.Digest.parse(value)
+	case "link":
+		e.Link, err = unvis(value)
+	case "hardlink":
+		e.Link, err = unvisPath(value)
+	case "device":
+		_, err = fmt.Sscanf(value, "native,%d,%d", &e.Major, &e.Minor)
+	case "inodeflags":
+		var v uint64
+		v, err = strconv.ParseUint(value, 0, 32)
+		e.Flags = uint32(v)
+	default:
+		return e.setXattr(key, value)
+	}
+	return err
+}
+
+func (e *Entry) setXattr(key, value string) error {
+	escaped, ok := strings.CutPrefix(key, "xattr.")
+	if !ok {
+		return errors.New("unknown keyword")
+	}
+	name, err := unvis(escaped)
+	if err != nil {
+		return err
+	}
+	raw, err := base64.StdEncoding.DecodeString(value)
+	if err != nil {
+		return err
+	}
+	if e.Xattrs == nil {
+		e.Xattrs = make(map[string]string)
+	}
+	e.Xattrs[name] = string(raw)
+	return nil
+}
+
+func (d *Digest) parse(s string) error {
+	if len(s) != 2*len(d) {
+		return fmt.Errorf("digest %q: want %d digits", s, 2*len(d))
+	}
+	_, err := hex.Decode(d[:], []byte(s))
+	return err
+}
+
+func parseUint32(s string) (uint32, error) {
+	v, err := strconv.ParseUint(s, 10, 32)
+	return uint32(v), err
+}
+
+// lookup is the inverse of a table of names.
+func lookup[K comparable](names map[K]string, name string) (K, error) {
+	for k, known := range names {
+		if known == name {
+			return k, nil
+		}
+	}
+	var zero K
+	return zero, fmt.Errorf("unknown word %q", name)
+}
