@@ -108,7 +108,8 @@ func parseClass(s string) (Class, error) {
 // is afterwards.
 //
 // Of a deleted path only Op, Path, Class, Rule and the type bits of Mode (of
-// what was there) are set.
+// what was there) are set. An entry that is not packed may be only mentioned
+// (see [List.Brief]): then too, with Changed, nothing else is set.
 //
 // To add a field: add it here, in [Entry.Same], in the native form (native.go,
 // both directions, and its fuzz seeds), and in package tarball if a tar reader
@@ -126,7 +127,7 @@ type Entry struct {
 	Mode    fs.FileMode // type, permission, setuid, setgid and sticky bits
 	UID     uint32
 	GID     uint32
-	ModTime time.Time // nanoseconds where the file system has them
+	ModTime time.Time // nanoseconds where the file system has them; the zero Time if not Described
 	Size    int64     // of a regular file, in bytes
 	Digest  Digest    // of a regular file
 
@@ -153,8 +154,12 @@ func (e *Entry) IsHardlink() bool { return e.Link != "" && e.Mode.Type() != fs.M
 // HasContent reports whether e is the name under which a regular file's bytes
 // are kept: a regular file that is neither deleted nor a later hard link.
 func (e *Entry) HasContent() bool {
-	return e.Op != OpDelete && e.Mode.IsRegular() && e.Link == ""
+	return e.Described() && e.Mode.IsRegular() && e.Link == ""
 }
+
+// Described reports whether e's attributes are set: it exists, and is not only
+// mentioned.
+func (e *Entry) Described() bool { return e.Op != OpDelete && !e.ModTime.IsZero() }
 
 // Packed reports whether e goes into a package.
 func (e *Entry) Packed() bool { return e.Class == ClassChanged }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A List is a packing list: what one installation did, one entry a path, in the
@@ -110,29 +111,48 @@ func (l *List) Find(path string) *Entry {
 	return &l.Entries[i]
 }
 
-// Packed returns a copy of l with only the entries that go into a package.
+// Brief returns a copy of l in which what is not packed is only mentioned: its
+// attributes (times, sizes, digests of caches and logs) differ from run to run.
 // A hard link whose first name is not packed is repaired: the first packed name
 // becomes the first name.
-func (l *List) Packed() *List {
+func (l *List) Brief() *List {
 	out := *l
-	out.Entries = nil
-	first := make(map[string]string) // first name in l -> first name in out
-	for _, e := range l.Entries {
-		if !e.Packed() {
-			continue
-		}
-		if e.IsHardlink() {
+	out.Entries = make([]Entry, len(l.Entries))
+	first := make(map[string]string) // first name in l -> first packed name
+	for i, e := range l.Entries {
+		switch {
+		case !e.Packed():
+			e = Entry{Op: e.Op, Changed: e.Changed, Class: e.Class, Rule: e.Rule, Path: e.Path, Mode: e.Mode.Type()}
+		case e.IsHardlink():
 			body, ok := first[e.Link]
 			if !ok {
 				first[e.Link] = e.Path
 			}
 			e.Link = body
-		} else if e.Op != OpDelete {
+		case e.Op != OpDelete:
 			first[e.Path] = e.Path
 		}
-		out.Entries = append(out.Entries, e)
+		out.Entries[i] = e
 	}
 	return &out
+}
+
+// Packed returns a copy of l with only the entries that go into a package, hard
+// links repaired as Brief does.
+func (l *List) Packed() *List {
+	out := l.Brief()
+	out.Entries = slices.DeleteFunc(out.Entries, func(e Entry) bool { return !e.Packed() })
+	return out
+}
+
+// ClampTimes sets every time after limit to limit, as SOURCE_DATE_EPOCH's
+// specification wants it.
+func (l *List) ClampTimes(limit time.Time) {
+	for i := range l.Entries {
+		if l.Entries[i].ModTime.After(limit) {
+			l.Entries[i].ModTime = limit
+		}
+	}
 }
 
 // Within reports whether path is dir or lies below it. All lie below ".".
@@ -186,10 +206,13 @@ func (e *Entry) check(bodies map[string]*Entry) error {
 	switch {
 	case e.Op < OpAdd || e.Op > OpDelete:
 		return errors.New("no operation")
-	case e.Op == OpDelete:
-		want := Entry{Op: e.Op, Class: e.Class, Rule: e.Rule, Path: e.Path, Mode: typ}
+	case !e.Described():
+		want := Entry{Op: e.Op, Changed: e.Changed, Class: e.Class, Rule: e.Rule, Path: e.Path, Mode: typ}
 		if !e.Same(&want) {
-			return errors.New("a deletion has no attributes")
+			return errors.New("attributes of a path that is gone or only mentioned")
+		}
+		if e.Op != OpDelete && e.Packed() {
+			return errors.New("a packed path without a time")
 		}
 		return nil
 	case e.Op == OpAdd && e.Changed != 0:

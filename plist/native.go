@@ -92,13 +92,13 @@ func (b *nativeLine) entry(e *Entry) {
 		b.word("rule", vis(e.Rule))
 	}
 	b.word("type", typeNames[e.Mode.Type()])
-	if e.Op != OpDelete {
+	if e.Described() {
 		b.attributes(e)
 	}
 	*b = append(*b, '\n')
 }
 
-// attributes appends what only a path has that is there.
+// attributes appends what only a described path has.
 func (b *nativeLine) attributes(e *Entry) {
 	b.word("mode", fmt.Sprintf("%04o", UnixPerm(e.Mode)))
 	b.uint("uid", e.UID)

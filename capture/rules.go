@@ -1,0 +1,99 @@
+package capture
+
+import "github.com/sandbox-install/sandbox-install/plist"
+
+// A Rule names paths that installers touch but that are no part of what they
+// install, and says why.
+type Rule struct {
+	Name  string
+	Class plist.Class // ClassNoise or ClassShared
+
+	Below []string // absolute directories: they and all below
+	Tails []string // last components: "share/info/dir"
+	Dirs  []string // names of directories anywhere: they and all below
+	Globs []string // doublestar patterns of absolute paths
+
+	// Action is what belongs into a package instead of the file. Noise has none.
+	Action string
+}
+
+// Rules returns the built-in rules; the first that matches counts.
+//
+// The names come from FreeBSD's check_leftovers.sh and check-stagedir.sh,
+// pkgsrc's mk/check/check-files.mk, and Debian's triggers.
+func Rules() []Rule { return rules }
+
+var rules = []Rule{
+	{Name: "proc", Class: plist.ClassNoise, Below: []string{"/proc"}},
+	{Name: "sys", Class: plist.ClassNoise, Below: []string{"/sys"}},
+	{Name: "dev", Class: plist.ClassNoise, Below: []string{"/dev"}},
+	{Name: "run", Class: plist.ClassNoise, Below: []string{"/run", "/var/run", "/var/lock"}},
+	{Name: "tmp", Class: plist.ClassNoise, Below: []string{"/tmp", "/var/tmp"}},
+	{Name: "log", Class: plist.ClassNoise, Below: []string{"/var/log"}},
+	{Name: "cache", Class: plist.ClassNoise, Below: []string{"/var/cache/apt", "/var/cache/debconf", "/var/cache/dnf", "/var/cache/pacman"}},
+	{Name: "home", Class: plist.ClassNoise, Globs: []string{"/root/.*", "/root/.*/**", "/home/*/.*", "/home/*/.*/**"}},
+
+	{
+		Name: "package-database", Class: plist.ClassShared,
+		Below: []string{
+			"/var/lib/dpkg", "/var/lib/apt", "/var/lib/rpm", "/usr/lib/sysimage/rpm", "/var/lib/pacman", "/lib/apk/db", "/usr/lib/apk/db",
+			"/var/db/pkg", "/var/lib/ucf", "/var/lib/systemd/deb-systemd-helper-enabled", "/var/lib/systemd/deb-systemd-helper-masked", "/var/lib/systemd/deb-systemd-user-helper-enabled",
+		},
+		Action: "nothing: the target's own package manager keeps it",
+	},
+	{
+		Name: "accounts", Class: plist.ClassShared,
+		Globs:  []string{"/etc/{passwd,group,shadow,gshadow,subuid,subgid,master.passwd,pwd.db,spwd.db}{,-}", "/etc/.pwd.lock"},
+		Action: "create the users and groups (useradd, groupadd; @newuser, PKG_USERS)",
+	},
+	{Name: "shells", Class: plist.ClassShared, Below: []string{"/etc/shells"}, Action: "add the line (add-shell; @shell, PKG_SHELL)"},
+	{
+		Name: "system-state", Class: plist.ClassShared,
+		Below: []string{
+			"/etc/mtab", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/etc/machine-id", "/etc/adjtime", "/etc/localtime", "/etc/fstab", "/etc/ld.so.preload",
+			"/var/lib/systemd/random-seed", "/var/lib/systemd/timers", "/var/lib/systemd/catalog/database",
+		},
+		Action: "nothing: it belongs to the machine",
+	},
+	{Name: "ld.so.cache", Class: plist.ClassShared, Below: []string{"/etc/ld.so.cache", "/var/cache/ldconfig"}, Action: "run ldconfig"},
+	{Name: "info-dir", Class: plist.ClassShared, Tails: []string{"info/dir", "info/dir.old", "info/dir.gz"}, Action: "run install-info (@info, INFO_FILES)"},
+	{Name: "icon-cache", Class: plist.ClassShared, Tails: []string{"icon-theme.cache"}, Action: "run gtk-update-icon-cache (ICON_THEMES)"},
+	{
+		Name: "mime-cache", Class: plist.ClassShared,
+		Tails: []string{
+			"applications/mimeinfo.cache", "mime/XMLnamespaces", "mime/aliases", "mime/generic-icons", "mime/globs", "mime/globs2", "mime/icons",
+			"mime/magic", "mime/mime.cache", "mime/subclasses", "mime/treemagic", "mime/types", "mime/version",
+		},
+		Globs: []string{
+			"/**/share/mime/{application,audio,chemical,example,font,image,inode,message,model,multipart,text,video,x-*}",
+			"/**/share/mime/{application,audio,chemical,example,font,image,inode,message,model,multipart,text,video,x-*}/*.xml",
+		},
+		Action: "run update-mime-database and update-desktop-database",
+	},
+	{
+		Name: "font-cache", Class: plist.ClassShared,
+		Below:  []string{"/var/cache/fontconfig"},
+		Tails:  []string{"fonts.dir", "fonts.scale", "fonts.cache-1", "encodings.dir", "fonts/.uuid"},
+		Action: "run fc-cache and mkfontdir (FONTS_DIRS, @fontdir)",
+	},
+	{Name: "perllocal", Class: plist.ClassShared, Tails: []string{"perllocal.pod"}, Action: "nothing: each machine's perl keeps its own"},
+	{Name: "python-bytecode", Class: plist.ClassShared, Dirs: []string{"__pycache__"}, Action: "compile on the target (python -m compileall), or list it with the package"},
+	{
+		Name: "glib-cache", Class: plist.ClassShared,
+		Tails:  []string{"glib-2.0/schemas/gschemas.compiled", "gio/modules/giomodule.cache", "immodules.cache", "loaders.cache"},
+		Action: "run glib-compile-schemas, gio-querymodules, gdk-pixbuf-query-loaders or gtk-query-immodules",
+	},
+	{Name: "man-cache", Class: plist.ClassShared, Below: []string{"/var/cache/man"}, Tails: []string{"man/whatis", "man/mandoc.db"}, Action: "run mandb or makewhatis"},
+	{Name: "tex-index", Class: plist.ClassShared, Tails: []string{"ls-R"}, Action: "run mktexlsr"},
+	{Name: "ghc-packages", Class: plist.ClassShared, Tails: []string{"package.conf.d/package.cache", "package.conf.d/package.cache.lock"}, Action: "run ghc-pkg recache"},
+	{Name: "xml-catalog", Class: plist.ClassShared, Below: []string{"/etc/xml/catalog", "/etc/sgml/catalog"}, Tails: []string{"xml/catalog.ports"}, Action: "register the catalog (xmlcatalog, xmlcatmgr)"},
+	{Name: "locale-archive", Class: plist.ClassShared, Below: []string{"/usr/lib/locale/locale-archive"}, Action: "run localedef or locale-gen"},
+	{Name: "ca-certificates", Class: plist.ClassShared, Below: []string{"/etc/ssl/certs/ca-certificates.crt"}, Action: "run update-ca-certificates"},
+	{
+		Name: "kernel-modules", Class: plist.ClassShared,
+		Globs:  []string{"/{,usr/}lib/modules/*/modules.{alias,alias.bin,builtin.alias.bin,builtin.bin,dep,dep.bin,devname,softdep,symbols,symbols.bin,weakdep}"},
+		Action: "run depmod",
+	},
+	{Name: "boot-image", Class: plist.ClassShared, Globs: []string{"/boot/initrd.img-*", "/boot/initramfs-*", "/boot/grub/grub.cfg"}, Action: "run update-initramfs and update-grub"},
+	{Name: "hardware-database", Class: plist.ClassShared, Tails: []string{"udev/hwdb.bin"}, Action: "run systemd-hwdb update"},
+}
