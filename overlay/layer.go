@@ -1,0 +1,28 @@
+package overlay
+
+import "os"
+
+// A layer is one mount of the sandbox, to be read after the run when no process
+// is left in it.
+//
+// The three directories are descriptors of roots with nothing mounted on or
+// below them: detached clones made without AT_RECURSIVE. O_PATH descriptors will
+// do. The reader never writes to them; a lower cloned with MOUNT_ATTR_NOATIME
+// keeps its access times too. Who made the layer closes them, after the tree
+// that harvest returned.
+type layer struct {
+	path string // entry path of the mount point; "." for the root
+
+	// upper is where the changes landed, or nil when the mount is one regular
+	// file of which the sandbox had a private copy. Then lower and merged are the
+	// directories that hold the original and the copy, both under the last name
+	// of path.
+	upper *os.File
+
+	lower  *os.File // before the run
+	merged *os.File // after it: the root of the overlay, which must still be alive
+
+	// userxattr says that the overlay was mounted with that option: its private
+	// attributes are user.overlay.*, not trusted.overlay.* (overlayfs.rst).
+	userxattr bool
+}
