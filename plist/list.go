@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -182,8 +183,17 @@ func CheckPath(s string) error {
 // need cope with: an unclean or repeated path, wrong order, a field that its
 // kind of file does not have, a hard link to no earlier entry, or an entry that
 // is there below one that is no directory.
+//
+// A Prefix or Name that is not set yet is no error.
 func (l *List) Validate() error {
-	bodies := make(map[string]*Entry)
+	if l.Prefix != "" && (l.Prefix[0] != '/' || path.Clean(l.Prefix) != l.Prefix) {
+		return fmt.Errorf("prefix %q: not clean and absolute", l.Prefix)
+	}
+	for _, n := range l.Notes {
+		if !slices.Contains(noteKinds[:], n.Kind) {
+			return fmt.Errorf("unknown kind of note %q", n.Kind)
+		}
+	}
 	for i := range l.Entries {
 		e := &l.Entries[i]
 		if err := CheckPath(e.Path); err != nil {
@@ -192,20 +202,25 @@ func (l *List) Validate() error {
 		if i > 0 && ComparePaths(l.Entries[i-1].Path, e.Path) >= 0 {
 			return fmt.Errorf("path %q: after %q, out of order", e.Path, l.Entries[i-1].Path)
 		}
-		if err := e.check(bodies); err != nil {
+		if err := e.check(l.Entries[:i]); err != nil {
 			return fmt.Errorf("path %q: %w", e.Path, err)
 		}
 	}
 	return l.checkParents()
 }
 
-// check validates e alone and against the possible first names before it, to
-// which it adds itself.
-func (e *Entry) check(bodies map[string]*Entry) error {
+// check validates e alone and as a hard link to one of the entries before it.
+func (e *Entry) check(before []Entry) error {
 	typ := e.Mode.Type()
 	switch {
 	case e.Op < OpAdd || e.Op > OpDelete:
 		return errors.New("no operation")
+	case int(e.Class) >= len(classNames):
+		return errors.New("unknown class")
+	case typeNames[typ] == "" || e.Mode != ModeFromUnix(UnixMode(e.Mode)):
+		return errors.New("unknown kind of file")
+	case e.Path == "." && (e.Op == OpDelete || typ != fs.ModeDir):
+		return errors.New("the root is a directory that stays")
 	case !e.Described():
 		want := Entry{Op: e.Op, Changed: e.Changed, Class: e.Class, Rule: e.Rule, Path: e.Path, Mode: typ}
 		if !e.Same(&want) {
@@ -221,22 +236,26 @@ func (e *Entry) check(bodies map[string]*Entry) error {
 		return errors.New("a symlink without target")
 	case typ == fs.ModeDir && e.Link != "":
 		return errors.New("a directory is no hard link")
-	case e.Size != 0 && !e.Mode.IsRegular():
-		return errors.New("only a regular file has a size")
+	case !e.Mode.IsRegular() && (e.Size != 0 || e.Digest != Digest{}):
+		return errors.New("only a regular file has a size and a digest")
+	case typ&fs.ModeDevice == 0 && (e.Major != 0 || e.Minor != 0):
+		return errors.New("only a device has a device number")
 	case e.Size < 0:
 		return errors.New("negative size")
 	}
 	if e.IsHardlink() {
-		body := bodies[e.Link]
-		if body == nil || body.Mode != e.Mode || body.Digest != e.Digest {
-			return fmt.Errorf("hard link to %q, which is no earlier entry of the same kind", e.Link)
+		if body := (&List{Entries: before}).Find(e.Link); body == nil || body.IsHardlink() || !e.sameInode(body) {
+			return fmt.Errorf("hard link to %q, which is no earlier entry of the same attributes", e.Link)
 		}
-		return nil
-	}
-	if typ != fs.ModeDir && typ != fs.ModeSymlink {
-		bodies[e.Path] = e
 	}
 	return nil
+}
+
+// sameInode reports whether e repeats the attributes of its first name.
+func (e *Entry) sameInode(body *Entry) bool {
+	want := *body
+	want.Op, want.Changed, want.Class, want.Rule, want.Path, want.Link = e.Op, e.Changed, e.Class, e.Rule, e.Path, e.Link
+	return e.Same(&want)
 }
 
 // checkParents reports an entry that exists below an entry that is no directory.

@@ -2,6 +2,7 @@ package plist
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -40,8 +41,11 @@ var typeNames = map[fs.FileMode]string{
 var opNames = map[Op]string{OpAdd: "add", OpModify: "modify", OpDelete: "delete"}
 
 // WriteNative writes l in the native text form. The same list always gives the
-// same bytes.
+// same bytes. A list that is not valid is not written.
 func WriteNative(w io.Writer, l *List) error {
+	if err := l.Validate(); err != nil {
+		return err
+	}
 	bw := bufio.NewWriterSize(w, 64<<10)
 	line := nativeLine(nativeMagic + "\n#package")
 	line.word("name", vis(l.Name))
@@ -100,7 +104,8 @@ func (b *nativeLine) entry(e *Entry) {
 
 // attributes appends what only a described path has.
 func (b *nativeLine) attributes(e *Entry) {
-	b.word("mode", fmt.Sprintf("%04o", UnixPerm(e.Mode)))
+	perm := UnixPerm(e.Mode)
+	b.word("mode", string([]byte{'0' + byte(perm>>9), '0' + byte(perm>>6&7), '0' + byte(perm>>3&7), '0' + byte(perm&7)}))
 	b.uint("uid", e.UID)
 	b.uint("gid", e.GID)
 	b.word("time", formatTime(e.ModTime))
@@ -126,7 +131,10 @@ func (b *nativeLine) attributes(e *Entry) {
 
 // formatTime writes whole seconds since 1970, rounded down, and nanoseconds
 // after them: half a second before 1970 is -1.500000000.
-func formatTime(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
+func formatTime(t time.Time) string {
+	nsec := strconv.Itoa(1e9 + t.Nanosecond())
+	return strconv.FormatInt(t.Unix(), 10) + "." + nsec[1:]
+}
 
 func parseTime(s string) (time.Time, error) {
 	sec, nsec, ok := strings.Cut(s, ".")
@@ -142,12 +150,18 @@ func parseTime(s string) (time.Time, error) {
 // graphic ASCII character, or has a meaning in mtree(5), becomes \ooo. So does
 // "=", which is needed in names of extended attributes.
 func vis(s string) string {
-	if !strings.ContainsFunc(s, isVis) && isASCII(s) {
+	n := 0 // bytes to escape
+	for i := range len(s) {
+		if special[s[i]] {
+			n++
+		}
+	}
+	if n == 0 {
 		return s
 	}
-	b := make([]byte, 0, len(s)+12)
+	b := make([]byte, 0, len(s)+3*n)
 	for i := range len(s) {
-		if c := s[i]; c >= 0x7f || isVis(rune(c)) {
+		if c := s[i]; special[c] {
 			b = append(b, '\\', '0'+c>>6, '0'+c>>3&7, '0'+c&7)
 		} else {
 			b = append(b, c)
@@ -156,13 +170,13 @@ func vis(s string) string {
 	return string(b)
 }
 
-func isVis(c rune) bool {
-	return c <= ' ' || c == 0x7f || strings.ContainsRune(`\#*?[=`, c)
-}
-
-func isASCII(s string) bool {
-	return strings.IndexFunc(s, func(c rune) bool { return c >= 0x80 }) < 0
-}
+// special are the bytes that vis escapes.
+var special = func() (set [256]bool) {
+	for c := range set {
+		set[c] = c <= ' ' || c >= 0x7f || strings.IndexByte(`\#*?[=`, byte(c)) >= 0
+	}
+	return set
+}()
 
 // unvis is the inverse of vis; it takes no other escapes than vis makes.
 func unvis(s string) (string, error) {
@@ -219,45 +233,39 @@ func ReadNative(r io.Reader) (*List, error) {
 		}
 		return nil, ErrNotNative
 	}
+	if !sc.Scan() || !strings.HasPrefix(sc.Text(), "#package ") {
+		return nil, cmp.Or(sc.Err(), errors.New("line 2: no #package line"))
+	}
 	l := &List{}
-	for n := 2; sc.Scan(); n++ {
-		if err := l.readLine(sc.Text(), n == 2); err != nil {
+	if err := l.readPackage(sc.Text()); err != nil {
+		return nil, fmt.Errorf("line 2: %w", err)
+	}
+	rules := make(map[string]string)
+	var chunks [][]Entry // a slice that grows would need up to three times the memory
+	for n := 3; sc.Scan(); n++ {
+		if len(l.Entries) == nativeChunk {
+			chunks = append(chunks, l.Entries)
+			l.Entries = make([]Entry, 0, nativeChunk)
+		}
+		if err := l.readLine(sc.Text(), rules); err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 	}
 	if err := sc.Err(); err != nil {
 		return nil, err
 	}
-	if l.Prefix == "" {
-		return nil, errors.New("no #package line")
+	if chunks != nil {
+		l.Entries = slices.Concat(append(chunks, l.Entries)...)
 	}
 	return l, l.Validate()
 }
 
-func (l *List) readLine(line string, second bool) error {
-	words := strings.Split(line, " ")
-	switch {
-	case second && words[0] == "#package":
-		return l.readPackage(words[1:])
-	case words[0] == "#note" && len(words) == 3 && len(l.Entries) == 0:
-		kind := NoteKind(words[1])
-		text, err := unvis(words[2])
-		if err == nil && !slices.Contains(noteKinds[:], kind) {
-			err = fmt.Errorf("unknown kind of note %q", kind)
-		}
-		l.Notes = append(l.Notes, Note{kind, text})
-		return err
-	case strings.HasPrefix(line, "#"):
-		return fmt.Errorf("unknown header %q", words[0])
-	}
-	e, err := parseEntry(words)
-	l.Entries = append(l.Entries, e)
-	return err
-}
+// nativeChunk is how many entries are read into one piece of memory.
+const nativeChunk = 8 << 10
 
-func (l *List) readPackage(words []string) error {
+func (l *List) readPackage(line string) error {
 	fields := map[string]*string{"name": &l.Name, "version": &l.Version, "prefix": &l.Prefix}
-	for _, word := range words {
+	for word := range strings.SplitSeq(strings.TrimPrefix(line, "#package "), " ") {
 		key, value, _ := strings.Cut(word, "=")
 		field, ok := fields[key]
 		if !ok {
@@ -269,30 +277,93 @@ func (l *List) readPackage(words []string) error {
 			return err
 		}
 	}
+	for key := range fields {
+		return fmt.Errorf("%s is missing", key)
+	}
 	return nil
 }
 
-// parseEntry reads the words of a line.
-func parseEntry(words []string) (e Entry, err error) {
-	if e.Path, err = unvisPath(words[0]); err != nil {
+// readLine reads a line after the second. Rules holds the names of rules seen
+// so far, each kept once.
+func (l *List) readLine(line string, rules map[string]string) error {
+	if note, ok := strings.CutPrefix(line, "#note "); ok && l.Entries == nil {
+		return l.readNote(note)
+	}
+	if strings.HasPrefix(line, "#") {
+		head, _, _ := strings.Cut(line, " ")
+		return fmt.Errorf("unknown header %q", head)
+	}
+	e, err := parseEntry(line)
+	if err != nil {
+		return err
+	}
+	rule, ok := rules[e.Rule]
+	if !ok {
+		rule = strings.Clone(e.Rule)
+		rules[rule] = rule
+	}
+	e.Rule = rule
+	l.Entries = append(l.Entries, e)
+	return nil
+}
+
+func (l *List) readNote(note string) error {
+	kind, escaped, _ := strings.Cut(note, " ")
+	text, err := unvis(escaped)
+	if err != nil {
+		return err
+	}
+	l.Notes = append(l.Notes, Note{NoteKind(kind), text})
+	return nil
+}
+
+// parseEntry reads an entry's line. What the entry keeps of it is copied, or
+// every path would keep its whole line in memory.
+func parseEntry(line string) (e Entry, err error) {
+	first, rest, more := strings.Cut(line, " ")
+	if e.Path, err = unvisPath(first); err != nil {
 		return e, err
 	}
-	seen := make(map[string]bool, len(words))
-	for _, word := range words[1:] {
+	e.Path = strings.Clone(e.Path)
+	var seen uint32 // a bit for each of keywords
+	for more {
+		var word string
+		word, rest, more = strings.Cut(rest, " ")
 		key, value, ok := strings.Cut(word, "=")
-		if !ok || seen[key] {
+		bit := uint32(1) << (slices.Index(keywords[:], key) + 1) // 1 if it is not there
+		if !ok || seen&bit&^1 != 0 {
 			return e, fmt.Errorf("word %q: repeated or without value", word)
 		}
-		seen[key] = true
+		seen |= bit
 		if err := e.setWord(key, value); err != nil {
 			return e, fmt.Errorf("%s: %w", key, err)
 		}
 	}
-	if !seen["op"] || !seen["type"] {
+	switch {
+	case seen&keywordOp == 0 || seen&keywordType == 0:
 		return e, errors.New("op or type is missing")
+	case seen&keywordLink != 0 && e.Mode.Type() != fs.ModeSymlink:
+		return e, errors.New("link: only a symlink has it")
+	case seen&keywordHardlink != 0 && e.Mode.Type() == fs.ModeSymlink:
+		return e, errors.New("hardlink: a symlink has none")
 	}
+	e.Link = strings.Clone(e.Link)
 	return e, nil
 }
+
+// keywords are the words of an entry's line that may stand there only once.
+var keywords = [...]string{
+	"op", "type", "link", "hardlink",
+	"change", "class", "rule", "mode", "uid", "gid", "time", "size", "blake3", "device", "inodeflags",
+}
+
+// The bits in parseEntry of the first words of keywords.
+const (
+	keywordOp = 1 << (iota + 1)
+	keywordType
+	keywordLink
+	keywordHardlink
+)
 
 // setWord puts one keyword's value into e. It is long because it is a table.
 func (e *Entry) setWord(key, value string) (err error) {
@@ -328,14 +399,27 @@ func (e *Entry) setWord(key, value string) (err error) {
 	case "hardlink":
 		e.Link, err = unvisPath(value)
 	case "device":
-		_, err = fmt.Sscanf(value, "native,%d,%d", &e.Major, &e.Minor)
+		err = e.setDevice(value)
 	case "inodeflags":
 		var v uint64
-		v, err = strconv.ParseUint(value, 0, 32)
+		v, err = strconv.ParseUint(strings.TrimPrefix(value, "0x"), 16, 32)
 		e.Flags = uint32(v)
 	default:
 		return e.setXattr(key, value)
 	}
+	return err
+}
+
+func (e *Entry) setDevice(value string) (err error) {
+	numbers, ok := strings.CutPrefix(value, "native,")
+	major, minor, ok2 := strings.Cut(numbers, ",")
+	if !ok || !ok2 {
+		return fmt.Errorf("%q: want native,MAJOR,MINOR", value)
+	}
+	if e.Major, err = parseUint32(major); err != nil {
+		return err
+	}
+	e.Minor, err = parseUint32(minor)
 	return err
 }
 
@@ -352,10 +436,13 @@ func (e *Entry) setXattr(key, value string) error {
 	if err != nil {
 		return err
 	}
+	if _, ok := e.Xattrs[name]; ok {
+		return errors.New("repeated")
+	}
 	if e.Xattrs == nil {
 		e.Xattrs = make(map[string]string)
 	}
-	e.Xattrs[name] = string(raw)
+	e.Xattrs[strings.Clone(name)] = string(raw)
 	return nil
 }
 
