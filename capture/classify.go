@@ -110,13 +110,19 @@ type ruleIndex struct {
 	rules []Rule
 	below map[string]int // absolute path -> rule
 	tails map[string]int // one or more last components -> rule
-	dirs  map[string]int // name of a directory -> rule
-	globs []int          // rules that have patterns, in order
 	depth int            // components of the longest tail
+	globs []ruleGlob     // in the order of the rules
+}
+
+// A ruleGlob is a pattern with the part before its first special character,
+// which rules it out for most paths.
+type ruleGlob struct {
+	rule            int
+	prefix, pattern string
 }
 
 func newRuleIndex(rules []Rule) *ruleIndex {
-	x := &ruleIndex{rules: rules, below: make(map[string]int), tails: make(map[string]int), dirs: make(map[string]int)}
+	x := &ruleIndex{rules: rules, below: make(map[string]int), tails: make(map[string]int)}
 	for i, r := range rules {
 		for _, s := range r.Below {
 			x.below[s] = i
@@ -125,11 +131,8 @@ func newRuleIndex(rules []Rule) *ruleIndex {
 			x.tails[s] = i
 			x.depth = max(x.depth, strings.Count(s, "/")+1)
 		}
-		for _, s := range r.Dirs {
-			x.dirs[s] = i
-		}
-		if len(r.Globs) > 0 {
-			x.globs = append(x.globs, i)
+		for _, s := range r.Globs {
+			x.globs = append(x.globs, ruleGlob{i, s[:strings.IndexAny(s, `*?[{\`)], s})
 		}
 	}
 	return x
@@ -143,28 +146,19 @@ func (x *ruleIndex) match(path string) *Rule {
 			best = min(best, i)
 		}
 	}
-	start := 1
-	for end := 1; end <= len(path); end++ {
+	for end := 1; end <= len(path); end++ { // each directory above path, then path
 		if end < len(path) && path[end] != '/' {
 			continue
 		}
 		try(x.below, path[:end])
-		try(x.dirs, path[start:end])
-		start = end + 1
-	}
-	tail := len(path)
-	for range x.depth {
-		if tail = strings.LastIndexByte(path[:tail], '/'); tail < 0 {
-			break
+		for tail, n := end, 0; n < x.depth && tail > 0; n++ {
+			tail = strings.LastIndexByte(path[:tail], '/')
+			try(x.tails, path[tail+1:end])
 		}
-		try(x.tails, path[tail+1:])
 	}
-	for _, i := range x.globs {
-		if i >= best {
-			break
-		}
-		if matchAny(x.rules[i].Globs, path) {
-			best = i
+	for _, g := range x.globs {
+		if g.rule < best && strings.HasPrefix(path, g.prefix) && doublestar.MatchUnvalidated(g.pattern, path) {
+			best = g.rule
 		}
 	}
 	if best == len(x.rules) {

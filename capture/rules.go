@@ -8,9 +8,8 @@ type Rule struct {
 	Name  string
 	Class plist.Class // ClassNoise or ClassShared
 
-	Below []string // absolute directories: they and all below
-	Tails []string // last components: "share/info/dir"
-	Dirs  []string // names of directories anywhere: they and all below
+	Below []string // absolute paths: they and all below
+	Tails []string // last components, "info/dir": what ends so and all below
 	Globs []string // doublestar patterns of absolute paths
 
 	// Action is what belongs into a package instead of the file. Noise has none.
@@ -43,7 +42,11 @@ var rules = []Rule{
 	},
 	{
 		Name: "accounts", Class: plist.ClassShared,
-		Globs:  []string{"/etc/{passwd,group,shadow,gshadow,subuid,subgid,master.passwd,pwd.db,spwd.db}{,-}", "/etc/.pwd.lock"},
+		Below: []string{
+			"/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid", "/etc/.pwd.lock",
+			"/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-",
+			"/etc/master.passwd", "/etc/pwd.db", "/etc/spwd.db",
+		},
 		Action: "create the users and groups (useradd, groupadd; @newuser, PKG_USERS)",
 	},
 	{Name: "shells", Class: plist.ClassShared, Below: []string{"/etc/shells"}, Action: "add the line (add-shell; @shell, PKG_SHELL)"},
@@ -63,10 +66,9 @@ var rules = []Rule{
 		Tails: []string{
 			"applications/mimeinfo.cache", "mime/XMLnamespaces", "mime/aliases", "mime/generic-icons", "mime/globs", "mime/globs2", "mime/icons",
 			"mime/magic", "mime/mime.cache", "mime/subclasses", "mime/treemagic", "mime/types", "mime/version",
-		},
-		Globs: []string{
-			"/**/share/mime/{application,audio,chemical,example,font,image,inode,message,model,multipart,text,video,x-*}",
-			"/**/share/mime/{application,audio,chemical,example,font,image,inode,message,model,multipart,text,video,x-*}/*.xml",
+			"share/mime/application", "share/mime/audio", "share/mime/chemical", "share/mime/font", "share/mime/image", "share/mime/inode",
+			"share/mime/message", "share/mime/model", "share/mime/multipart", "share/mime/text", "share/mime/video",
+			"share/mime/x-content", "share/mime/x-epoc", "share/mime/x-scheme-handler",
 		},
 		Action: "run update-mime-database and update-desktop-database",
 	},
@@ -77,7 +79,7 @@ var rules = []Rule{
 		Action: "run fc-cache and mkfontdir (FONTS_DIRS, @fontdir)",
 	},
 	{Name: "perllocal", Class: plist.ClassShared, Tails: []string{"perllocal.pod"}, Action: "nothing: each machine's perl keeps its own"},
-	{Name: "python-bytecode", Class: plist.ClassShared, Dirs: []string{"__pycache__"}, Action: "compile on the target (python -m compileall), or list it with the package"},
+	{Name: "python-bytecode", Class: plist.ClassShared, Tails: []string{"__pycache__"}, Action: "compile on the target (python -m compileall), or list it with the package"},
 	{
 		Name: "glib-cache", Class: plist.ClassShared,
 		Tails:  []string{"glib-2.0/schemas/gschemas.compiled", "gio/modules/giomodule.cache", "immodules.cache", "loaders.cache"},
@@ -91,9 +93,12 @@ var rules = []Rule{
 	{Name: "ca-certificates", Class: plist.ClassShared, Below: []string{"/etc/ssl/certs/ca-certificates.crt"}, Action: "run update-ca-certificates"},
 	{
 		Name: "kernel-modules", Class: plist.ClassShared,
-		Globs:  []string{"/{,usr/}lib/modules/*/modules.{alias,alias.bin,builtin.alias.bin,builtin.bin,dep,dep.bin,devname,softdep,symbols,symbols.bin,weakdep}"},
+		Tails: []string{
+			"modules.alias", "modules.alias.bin", "modules.builtin.alias.bin", "modules.builtin.bin", "modules.dep", "modules.dep.bin",
+			"modules.devname", "modules.softdep", "modules.symbols", "modules.symbols.bin", "modules.weakdep",
+		},
 		Action: "run depmod",
 	},
-	{Name: "boot-image", Class: plist.ClassShared, Globs: []string{"/boot/initrd.img-*", "/boot/initramfs-*", "/boot/grub/grub.cfg"}, Action: "run update-initramfs and update-grub"},
+	{Name: "boot-image", Class: plist.ClassShared, Below: []string{"/boot/grub/grub.cfg"}, Globs: []string{"/boot/initrd.img-*", "/boot/initramfs-*"}, Action: "run update-initramfs and update-grub"},
 	{Name: "hardware-database", Class: plist.ClassShared, Tails: []string{"udev/hwdb.bin"}, Action: "run systemd-hwdb update"},
 }
