@@ -1,0 +1,55 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// needs says how to find out whether this machine has what a test asks for.
+var needs = map[string]func() error{
+	"root": func() error {
+		if os.Geteuid() != 0 {
+			return fmt.Errorf("not root")
+		}
+		return nil
+	},
+	"overlay": func() error { // the judge is the kernel's own list
+		known, err := os.ReadFile("/proc/filesystems")
+		if err == nil && !strings.Contains(string(known), "\toverlay\n") {
+			err = exec.Command("modprobe", "overlay").Run()
+		}
+		return err
+	},
+	"debian": func() error { return haveTools("apt-get", "mmdebstrap", "dpkg-source", "chroot") },
+	"judges": func() error { return haveTools("find", "sha256sum", "getfattr", "lsattr", "tar", "zstd") },
+}
+
+func haveTools(names ...string) error {
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// require skips the test when the machine lacks something, or fails it when
+// SANDBOX_INSTALL_REQUIRE says that it may not.
+func require(t testing.TB, words ...string) {
+	t.Helper()
+	must := strings.Split(os.Getenv("SANDBOX_INSTALL_REQUIRE"), ",")
+	for _, word := range words {
+		err := needs[word]()
+		switch {
+		case err == nil:
+		case slices.Contains(must, word), slices.Contains(must, "all"):
+			t.Fatalf("needs %s, which SANDBOX_INSTALL_REQUIRE names: %v", word, err)
+		default:
+			t.Skipf("needs %s: %v", word, err)
+		}
+	}
+}

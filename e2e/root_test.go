@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// environment is all that an installation sees of ours, natively and captured.
+// Perl and Python write a time or none into what they generate by
+// SOURCE_DATE_EPOCH; it lies ahead, since it also clamps the times in a tarball.
+var environment = []string{
+	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	"HOME=/root", "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "SOURCE_DATE_EPOCH=4102444800",
+}
+
+// newRoot is a fresh Debian root with what in needs to be installed, removed
+// again after the test. All roots of an installer begin the same.
+func newRoot(t testing.TB, in installer) string {
+	t.Helper()
+	parent, err := os.MkdirTemp(mkdir(t, cache, "copies"), in.name+"-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(parent); err != nil {
+			t.Error(err)
+		}
+	})
+	root := filepath.Join(parent, "root")
+	src := filepath.Join(root, "usr/src")
+	output(t, ".", "cp", "-a", "--reflink=auto", image(t, in), root)
+	output(t, ".", "cp", "-a", "--reflink=auto", built(t, in), filepath.Join(src, in.name))
+	output(t, ".", "touch", "--reference="+filepath.Join(image(t, in), "usr/src"), src)
+	return root
+}
+
+// image is a Debian root with the installer's packages. It is made once.
+func image(t testing.TB, in installer) string {
+	t.Helper()
+	packages := append([]string{"gcc", "libc6-dev", "make", "install-info"}, in.packages...)
+	return once(t, "image", strings.Join(packages, ","), func(dir string) {
+		privateApt(t, ".", "indextargets")
+		suite := strings.TrimSpace(output(t, ".", "sh", "-c", ". /etc/os-release && echo $VERSION_CODENAME"))
+		t.Logf("making a Debian root with %s", packages)
+		loud(t, exec.Command("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase",
+			"--customize-hook=printf '#!/bin/sh\nexit 101\n' >$1/usr/sbin/policy-rc.d && chmod +x $1/usr/sbin/policy-rc.d", // start no daemons
+			"--include="+strings.Join(packages, ","), suite, dir, filepath.Join(cache, "apt", "sources.list")))
+	})
+}
+
+// built is the installer's build tree, as it is at /usr/src/NAME in a root. It
+// is made once, inside a layer over the image.
+func built(t testing.TB, in installer) string {
+	t.Helper()
+	base := image(t, in)
+	return once(t, in.name, base+in.fetch+in.build, func(dir string) {
+		t.Logf("building %s", in.name)
+		work := mkdir(t, dir+".work")
+		defer os.RemoveAll(work)
+		root, upper := mkdir(t, work, "root"), mkdir(t, work, "upper")
+		output(t, ".", "mount", "-t", "overlay", "overlay", root, "-o",
+			fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", base, upper, mkdir(t, work, "work")))
+		tree := mkdir(t, root, "usr/src", in.name)
+		fetch := exec.Command("sh", "-euc", in.fetch, in.name)
+		fetch.Dir = tree
+		fetch.Env = append(os.Environ(), "PATH="+scripts(t)+":"+os.Getenv("PATH"))
+		loud(t, fetch)
+		loud(t, native(root, in.at(in.build)))
+		output(t, ".", "umount", root)
+		if err := os.Rename(filepath.Join(upper, "usr/src", in.name), dir); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// native is a command that runs a shell script in root without any capture.
+func native(root, script string) *exec.Cmd {
+	cmd := exec.Command("unshare", "--pid", "--fork", "--kill-child", "--mount-proc="+root+"/proc",
+		"chroot", root, "sh", "-euc", script)
+	cmd.Env = environment
+	return cmd
+}
+
+// at is a script that runs another where the installer was built.
+func (in installer) at(script string) string {
+	return "cd /usr/src/" + in.name + "/src && " + script
+}
+
+// once makes a directory in the cache if it is not there yet: make is given a
+// name that does not exist. Its name tells what it was made from.
+func once(t testing.TB, name, recipe string, make func(dir string)) string {
+	t.Helper()
+	dir := filepath.Join(cache, fmt.Sprintf("%s-%.6x", name, sha256.Sum256([]byte(recipe))))
+	if _, err := os.Stat(dir); err == nil {
+		return dir
+	}
+	unfinished := dir + ".unfinished"
+	if err := os.RemoveAll(unfinished); err != nil {
+		t.Fatal(err)
+	}
+	make(unfinished)
+	if err := os.Rename(unfinished, dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func privateApt(t testing.TB, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(scripts(t), "private-apt"), args...)
+	cmd.Dir = dir
+	loud(t, cmd)
+}
+
+func scripts(t testing.TB) string {
+	t.Helper()
+	dir, err := filepath.Abs("../scripts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// loud runs a command whose output matters only if it fails.
+func loud(t testing.TB, cmd *exec.Cmd) {
+	t.Helper()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%q: %v\n%s", cmd.Args, err, out)
+	}
+}
+
+func mkdir(t testing.TB, parts ...string) string {
+	t.Helper()
+	dir := filepath.Join(parts...)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
