@@ -18,13 +18,14 @@ const module = "github.com/sandbox-install/sandbox-install"
 // alone keeps ("*" for the standard library only). A new package adds its line.
 var layers = map[string]struct{ ours, modules []string }{
 	"plist":               {},
+	"plist/dialect":       {ours: []string{"plist"}},
 	"capture":             {ours: []string{"plist"}, modules: []string{"github.com/zeebo/blake3", "golang.org/x/sys", "github.com/bmatcuk/doublestar/v4", "golang.org/x/sync"}},
 	"capture/capturetest": {ours: []string{"plist", "capture"}, modules: []string{"golang.org/x/sys"}},
 	"internal/sandbox":    {modules: []string{"golang.org/x/sys", "github.com/opencontainers/runc", "github.com/opencontainers/cgroups", "github.com/moby/sys/capability"}},
 	"overlay":             {ours: []string{"plist", "capture", "internal/sandbox"}, modules: []string{"golang.org/x/sys", "github.com/moby/sys/mountinfo", "golang.org/x/sync"}},
 	"tarball":             {ours: []string{"plist"}, modules: []string{"github.com/klauspost/compress", "golang.org/x/sys"}},
 	"rebase":              {ours: []string{"plist"}, modules: []string{"github.com/zeebo/blake3", "golang.org/x/sync", "golang.org/x/sys"}},
-	"cmd/sandbox-install": {ours: []string{"plist", "capture", "overlay", "tarball", "rebase", "internal/sandbox"}, modules: []string{"github.com/spf13/cobra", "golang.org/x/term", "github.com/google/renameio/v2"}},
+	"cmd/sandbox-install": {ours: []string{"plist", "plist/dialect", "capture", "overlay", "tarball", "rebase", "internal/sandbox"}, modules: []string{"github.com/spf13/cobra", "golang.org/x/term", "github.com/google/renameio/v2"}},
 	"e2e":                 {},
 	".":                   {},
 }
