@@ -1,0 +1,225 @@
+package rebase
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// A Rule is a one-word name of why an image is left alone.
+type Rule string
+
+// The rules.
+const (
+	RuleStripped Rule = "stripped" // its relocations were removed when it was linked
+	RuleEFI      Rule = "efi"      // firmware places it, at any address
+	RuleCLR      Rule = "clr"      // .NET: its strong name covers all bytes
+	RuleSigned   Rule = "signed"   // a signature would become false
+	RuleBound    Rule = "bound"    // holds addresses inside other images
+	RuleFixups   Rule = "fixups"   // what its relocation table says is not wholly understood
+	RulePinned   Rule = "pinned"   // the user wants it to stay
+	RuleRuntime  Rule = "runtime"  // the Cygwin or MSYS2 DLL itself
+)
+
+// Fixed says that an image stays where it is, and why.
+type Fixed struct {
+	Rule   Rule
+	Reason string
+}
+
+func (f *Fixed) Error() string { return f.Reason }
+
+// An Image is a header with the places that hold addresses.
+type Image struct {
+	Header
+	fixups []fixup // by file offset, not overlapping
+}
+
+// A fixup is one value in the file that names an address in the image.
+type fixup struct {
+	at   int64 // file offset
+	wide bool  // 8 bytes, otherwise 4
+}
+
+func (f fixup) width() uint64 {
+	if f.wide {
+		return 8
+	}
+	return 4
+}
+
+func (f fixup) end() int64 { return f.at + int64(f.width()) }
+
+// Read reads an image that may be moved. The error is a *Fixed for an image
+// that must stay where it is; then only the header is returned.
+func Read(r io.ReaderAt, length int64) (*Image, error) {
+	h, err := ReadHeader(r, length)
+	if err != nil {
+		return nil, err
+	}
+	image := &Image{Header: *h}
+	if err := h.fixed(); err != nil {
+		return image, err
+	}
+	if image.fixups, err = h.readFixups(r); err != nil {
+		return image, &Fixed{RuleFixups, err.Error()}
+	}
+	return image, nil
+}
+
+// fixed reports the rule by which the headers alone forbid to move the image.
+// A signature is not among them: whether it may be dropped is the user's choice.
+func (h *Header) fixed() error {
+	switch {
+	case h.subsystem >= 10 && h.subsystem <= 13:
+		return &Fixed{RuleEFI, "an EFI image: the firmware chooses its place"}
+	case h.dirs[dirCLR].size != 0:
+		return &Fixed{RuleCLR, "a .NET image: its strong name covers all bytes"}
+	case h.flags&fileStripped != 0:
+		return &Fixed{RuleStripped, "its relocations were stripped"}
+	case h.dirs[dirBound].size != 0:
+		return &Fixed{RuleBound, "it has bound imports: addresses inside other images"}
+	case h.sectionAlign < page && h.dirs[dirFixups].size != 0:
+		return &Fixed{RuleFixups, "its sections are aligned to less than a page, so the loader ignores its fixups"}
+	}
+	for _, s := range h.sections {
+		if err := h.checkMapping(s); err != nil {
+			return &Fixed{RuleFixups, err.Error()}
+		}
+	}
+	return nil
+}
+
+// checkMapping refuses a section of which it is uncertain what part of the file
+// the loader maps.
+func (h *Header) checkMapping(s section) error {
+	switch {
+	case s.rawLen == 0:
+		return nil
+	case int64(s.raw)+int64(s.rawLen) > h.Length:
+		return fmt.Errorf("section %q is not wholly in the file", s.name)
+	case h.sectionAlign >= page && s.raw%512 != 0: // the loader would round it down
+		return fmt.Errorf("section %q begins inside a disk sector", s.name)
+	case h.sectionAlign < page && s.raw != s.rva:
+		return fmt.Errorf("section %q is not mapped as it lies in the file", s.name)
+	case s.raw < h.headers && h.sectionAlign >= page:
+		return fmt.Errorf("section %q overlaps the headers in the file", s.name)
+	}
+	return nil
+}
+
+// Signed reports whether the image carries a signature (Authenticode).
+func (h *Header) Signed() bool { return h.dirs[dirCertificate].size != 0 }
+
+// readFixups lists what the base relocation table names. An image without one
+// that is not stripped needs no fixups.
+func (h *Header) readFixups(r io.ReaderAt) ([]fixup, error) {
+	dir := h.dirs[dirFixups]
+	if dir.size == 0 {
+		return nil, h.checkNoAddresses()
+	}
+	at, ok := h.offset(uint64(dir.rva), uint64(dir.size))
+	if !ok {
+		return nil, errors.New("its relocation table is not in the file")
+	}
+	table, err := readAt(r, at, int(dir.size))
+	if err != nil {
+		return nil, fmt.Errorf("read the relocation table: %w", err)
+	}
+	list, err := h.parseFixups(table)
+	if err != nil {
+		return nil, err
+	}
+	return list, checkDisjoint(list, at, at+int64(dir.size))
+}
+
+// checkNoAddresses refuses an image that claims to need no fixups but has a
+// directory which holds absolute addresses.
+func (h *Header) checkNoAddresses() error {
+	if h.dirs[dirTLS].size != 0 || h.dirs[dirLoadConfig].size != 0 {
+		return errors.New("it has no relocation table, but directories that hold addresses")
+	}
+	return nil
+}
+
+// parseFixups reads the blocks of a relocation table: an address, the block's
+// size, and 16-bit entries of kind and offset. The table ends with its size or
+// with a block of size zero, after which there may only be zeros.
+func (h *Header) parseFixups(table []byte) ([]fixup, error) {
+	var list []fixup
+	for len(table) >= 8 {
+		rva, size := le.Uint32(table), le.Uint32(table[4:])
+		if size == 0 {
+			break
+		}
+		if size < 8 || size%2 != 0 || int64(size) > int64(len(table)) {
+			return nil, fmt.Errorf("a relocation block of %#x bytes, %#x are left", size, len(table))
+		}
+		var err error
+		if list, err = h.parseBlock(list, uint64(rva), table[8:size]); err != nil {
+			return nil, err
+		}
+		table = table[size:]
+	}
+	if slices.ContainsFunc(table, func(b byte) bool { return b != 0 }) {
+		return nil, errors.New("its relocation table goes on after its end")
+	}
+	return list, nil
+}
+
+// The kinds of base relocation in use: of 1.2 million in 1,272 images, all.
+const (
+	kindNothing = 0 // padding
+	kindHighLow = 3 // 32 bits
+	kindDir64   = 10
+)
+
+func (h *Header) parseBlock(list []fixup, rva uint64, entries []byte) ([]fixup, error) {
+	for ; len(entries) > 0; entries = entries[2:] {
+		entry := le.Uint16(entries)
+		f, where := fixup{}, rva+uint64(entry&0xfff)
+		switch kind := entry >> 12; {
+		case kind == kindNothing:
+			continue
+		case kind == kindDir64 && h.wide:
+			f.wide = true
+		case kind == kindHighLow && !h.wide:
+		case kind == kindHighLow && h.Base+uint64(h.Size) <= 1<<32: // a 64-bit image linked for low memory
+		default:
+			return nil, fmt.Errorf("fixup of kind %d at %#x in an image for %v at %#x", kind, where, h.Machine, h.Base)
+		}
+		var ok bool
+		if f.at, ok = h.offset(where, f.width()); !ok {
+			return nil, fmt.Errorf("fixup at %#x is outside the image or not in the file", where)
+		}
+		list = append(list, f)
+	}
+	return list, nil
+}
+
+// checkDisjoint sorts the fixups and refuses any two that share a byte: the
+// shift would be added twice. The table itself, too, must not be touched.
+func checkDisjoint(list []fixup, table, tableEnd int64) error {
+	byOffset := func(a, b fixup) int { return int(a.at - b.at) }
+	if !slices.IsSortedFunc(list, byOffset) {
+		slices.SortFunc(list, byOffset)
+	}
+	end := int64(0)
+	for _, f := range list {
+		if f.at < end {
+			return fmt.Errorf("two fixups share the byte at %#x of the file", f.at)
+		}
+		if f.at < tableEnd && table < f.end() {
+			return fmt.Errorf("a fixup inside the relocation table, at %#x of the file", f.at)
+		}
+		end = f.end()
+	}
+	return nil
+}
+
+// below4G reports whether the image holds 32-bit addresses and so has to stay
+// below 4 GiB.
+func (m *Image) below4G() bool {
+	return !m.wide || slices.ContainsFunc(m.fixups, func(f fixup) bool { return !f.wide })
+}

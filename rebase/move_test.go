@@ -1,0 +1,336 @@
+package rebase
+
+import (
+	"bytes"
+	"debug/pe"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// readBytes reads an image from memory.
+func readBytes(b []byte) (*Image, error) { return Read(bytes.NewReader(b), int64(len(b))) }
+
+func mustMove(t testing.TB, file []byte, base uint64) []byte {
+	t.Helper()
+	m, err := readBytes(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved, err := m.Move(file, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return moved
+}
+
+func TestMoveAndRestore(t *testing.T) {
+	tests := map[string]struct {
+		image imageOptions
+		to    uint64
+	}{
+		"x86-64 up":       {imageOptions{machine: AMD64, base: 0x340000000, pages: 3}, 0x5f0000000},
+		"x86-64 down":     {imageOptions{machine: AMD64, base: 0x7ffe00000000}, 0x180000000},
+		"arm64":           {imageOptions{machine: ARM64, base: 0x180000000}, 0x200000000},
+		"i386":            {imageOptions{machine: I386, base: 0x10000000, pages: 2}, 0x6fff0000},
+		"odd base":        {imageOptions{machine: AMD64, base: 0x340001000}, 0x340010000},
+		"no checksum":     {imageOptions{machine: AMD64, base: 0x340000000, noSum: true}, 0x350000000},
+		"header alone":    {imageOptions{machine: I386, base: 0x10000000, noFixups: true}, 0x20000000},
+		"same base again": {imageOptions{machine: I386, base: 0x10000000}, 0x10000000},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			file := newImage(t, tt.image)
+			moved := mustMove(t, file, tt.to)
+			checkMoved(t, file, moved, tt.to)
+			m, _ := readBytes(file)
+			back, err := Restore(moved, Original{Base: m.Base, CheckSum: m.CheckSum})
+			if err != nil || !bytes.Equal(back, file) {
+				t.Errorf("Restore did not give back the original: %v", err)
+			}
+		})
+	}
+}
+
+// checkMoved looks at a moved image through debug/pe and through the pointers
+// that the test image is known to hold.
+func checkMoved(t *testing.T, file, moved []byte, base uint64) {
+	t.Helper()
+	if err := Verify(file, moved); err != nil {
+		t.Error(err)
+	}
+	f, err := pe.NewFile(bytes.NewReader(moved))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := f.Section(".data").Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch opt := f.OptionalHeader.(type) {
+	case *pe.OptionalHeader64:
+		checkHeader(t, opt.ImageBase, base, opt.CheckSum, moved)
+		if got := le.Uint64(data[8:]); got != base+page && opt.DataDirectory[dirFixups].Size != 0 {
+			t.Errorf("first pointer %#x, want %#x", got, base+page)
+		}
+	case *pe.OptionalHeader32:
+		checkHeader(t, uint64(opt.ImageBase), base, opt.CheckSum, moved)
+		if got := le.Uint32(data[8:]); got != uint32(base+page) && opt.DataDirectory[dirFixups].Size != 0 {
+			t.Errorf("first pointer %#x, want %#x", got, base+page)
+		}
+	}
+}
+
+func checkHeader(t *testing.T, base, want uint64, sum uint32, file []byte) {
+	t.Helper()
+	if base != want {
+		t.Errorf("base %#x, want %#x", base, want)
+	}
+	if right := slowChecksum(file, testOptional+64); sum != 0 && sum != right {
+		t.Errorf("checksum %#x, want %#x", sum, right)
+	}
+}
+
+// slowChecksum adds the words one by one, as the definition has it.
+func slowChecksum(b []byte, field int) uint32 {
+	sum := uint32(0)
+	for i := 0; i < len(b); i += 2 {
+		word := uint32(b[i])
+		if i+1 < len(b) {
+			word |= uint32(b[i+1]) << 8
+		}
+		if i == field || i == field+2 {
+			word = 0
+		}
+		sum += word
+		sum = sum>>16 + sum&0xffff
+	}
+	return sum + uint32(len(b))
+}
+
+func TestChecksum(t *testing.T) {
+	file := newImage(t, imageOptions{machine: AMD64, base: 0x340000000})
+	for n := range 40 {
+		b := append(bytes.Clone(file), bytes.Repeat([]byte{0xff, byte(n)}, n)...)
+		b = append(b, file[:n%3]...)
+		if got, want := checksum(b, testOptional+64), slowChecksum(b, testOptional+64); got != want {
+			t.Errorf("%d bytes: %#x, want %#x", len(b), got, want)
+		}
+	}
+	ones := bytes.Repeat([]byte{0xff}, 0x200)
+	if got, want := checksum(ones, 0x40), slowChecksum(ones, 0x40); got != want {
+		t.Errorf("all ones: %#x, want %#x", got, want)
+	}
+}
+
+func TestMoveRefusesBase(t *testing.T) {
+	tests := map[string]struct {
+		image imageOptions
+		to    uint64
+	}{
+		"not a multiple of 64 KiB":    {imageOptions{machine: AMD64, base: 0x340000000}, 0x340001000},
+		"zero":                        {imageOptions{machine: AMD64, base: 0x340000000}, 0},
+		"end above 4 GiB":             {imageOptions{machine: I386, base: 0x10000000, pages: 40}, 0xfffe0000},
+		"above 2 GiB, not large":      {imageOptions{machine: I386, base: 0x10000000, flags: fileLargeAddress << 1}, 0x80000000},
+		"above 128 TiB":               {imageOptions{machine: ARM64, base: 0x340000000}, 0x800000000000},
+		"32-bit addresses above 4GiB": {imageOptions{machine: AMD64, base: 0x10000000, seed: 3}, 0x340000000},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			file := newImage(t, tt.image)
+			if strings.HasSuffix(name, "not large") {
+				file[testLfanew+22] &^= fileLargeAddress
+			}
+			if tt.image.seed == 3 { // turn one DIR64 into HIGHLOW
+				le.PutUint16(file[testData+page+8:], kindHighLow<<12)
+			}
+			m, err := readBytes(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Move(file, tt.to); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}
+
+// TestVerify damages a moved image in each way Verify exists to find.
+func TestVerify(t *testing.T) {
+	file := newImage(t, imageOptions{machine: AMD64, base: 0x340000000, pages: 2})
+	reloc := testData + 2*page
+	tests := map[string]func(b []byte){
+		"an address":         func(b []byte) { b[testData+8]++ },
+		"a byte that is not": func(b []byte) { b[testData+16]++ },
+		"the last byte":      func(b []byte) { b[len(b)-1]++ },
+		"the time stamp":     func(b []byte) { b[testLfanew+8]++ },
+		"the base":           func(b []byte) { b[testOptional+26]++ },
+		"a fixup":            func(b []byte) { le.PutUint16(b[reloc+8:], kindNothing) },
+		"only the checksum":  func(b []byte) { b[testOptional+64]++ },
+	}
+	for name, damage := range tests {
+		t.Run(name, func(t *testing.T) {
+			moved := mustMove(t, file, 0x350000000)
+			damage(moved)
+			if name != "only the checksum" {
+				le.PutUint32(moved[testOptional+64:], checksum(moved, testOptional+64))
+			}
+			if err := Verify(file, moved); err == nil {
+				t.Error("not found")
+			}
+		})
+	}
+}
+
+// TestFixed holds one image for each rule by which images are left alone.
+func TestFixed(t *testing.T) {
+	reloc, dirs := testData+page, testOptional+112
+	tests := map[string]struct {
+		rule   Rule
+		change func(b []byte)
+	}{
+		"stripped":            {RuleStripped, func(b []byte) { b[testLfanew+22] |= fileStripped }},
+		"efi":                 {RuleEFI, func(b []byte) { b[testOptional+68] = 10 }},
+		"clr":                 {RuleCLR, func(b []byte) { b[dirs+8*dirCLR+4] = 72 }},
+		"bound":               {RuleBound, func(b []byte) { b[dirs+8*dirBound+4] = 8 }},
+		"tls without table":   {RuleFixups, func(b []byte) { b[dirs+8*dirTLS+4] = 40; clear(b[dirs+8*dirFixups:][:8]) }},
+		"kind 7":              {RuleFixups, func(b []byte) { le.PutUint16(b[reloc+8:], 7<<12) }},
+		"kind 3 above 4 GiB":  {RuleFixups, func(b []byte) { le.PutUint16(b[reloc+8:], 3<<12) }},
+		"same place twice":    {RuleFixups, func(b []byte) { copy(b[reloc+8:], b[reloc+10:reloc+12]) }},
+		"overlapping":         {RuleFixups, func(b []byte) { le.PutUint16(b[reloc+8:], kindDir64<<12|204) }},
+		"page outside":        {RuleFixups, func(b []byte) { le.PutUint32(b[reloc:], 0x7ff000) }},
+		"inside the table":    {RuleFixups, func(b []byte) { le.PutUint32(b[reloc:], 2*page) }},
+		"across the end":      {RuleFixups, func(b []byte) { le.PutUint16(b[reloc+8+2*14:], kindDir64<<12|0xffc) }},
+		"block of 6 bytes":    {RuleFixups, func(b []byte) { le.PutUint32(b[reloc+4:], 6) }},
+		"block of odd size":   {RuleFixups, func(b []byte) { b[reloc+4]-- }},
+		"endless block":       {RuleFixups, func(b []byte) { le.PutUint32(b[reloc+4:], 0xfffffff0) }},
+		"zero block, not end": {RuleFixups, func(b []byte) { le.PutUint32(b[reloc+4:], 0) }},
+		"table outside":       {RuleFixups, func(b []byte) { le.PutUint32(b[dirs+8*dirFixups:], 0xf00000) }},
+		"table too large":     {RuleFixups, func(b []byte) { le.PutUint32(b[dirs+8*dirFixups+4:], 0x7fffffff) }},
+		"section not in file": {RuleFixups, func(b []byte) { le.PutUint32(b[testOptional+240+40+16:], 0x10000) }},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			file := newImage(t, imageOptions{machine: AMD64, base: 0x340000000})
+			tt.change(file)
+			var fixed *Fixed
+			if _, err := readBytes(file); !errors.As(err, &fixed) || fixed.Rule != tt.rule {
+				t.Errorf("got %v, want rule %s", err, tt.rule)
+			}
+		})
+	}
+}
+
+func TestReadHeaderRefuses(t *testing.T) {
+	sections := testOptional + 240
+	tests := map[string]func(b []byte) []byte{
+		"empty":                 func(b []byte) []byte { return nil },
+		"no MZ":                 func(b []byte) []byte { return b[1:] },
+		"only MZ":               func(b []byte) []byte { return b[:64] },
+		"headers far away":      func(b []byte) []byte { le.PutUint32(b[60:], 0xfffffff0); return b },
+		"headers in DOS header": func(b []byte) []byte { copy(b[4:], b[testLfanew:testLfanew+300]); b[60] = 4; return b },
+		"cut optional header":   func(b []byte) []byte { return b[:testOptional+100] },
+		"cut section table":     func(b []byte) []byte { return b[:sections+60] },
+		"unknown machine":       func(b []byte) []byte { b[testLfanew+4]++; return b },
+		"width and machine":     func(b []byte) []byte { le.PutUint16(b[testLfanew+4:], uint16(I386)); return b },
+		"too many directories":  func(b []byte) []byte { b[testOptional+108] = 17; return b },
+		"alignment":             func(b []byte) []byte { b[testOptional+32] = 3; return b },
+		"image too small":       func(b []byte) []byte { le.PutUint32(b[testOptional+56:], page); return b },
+		"image too large":       func(b []byte) []byte { le.PutUint32(b[testOptional+56:], 0xfffff000); return b },
+		"base out of range":     func(b []byte) []byte { b[testOptional+31] = 0xff; return b },
+		"overlapping sections":  func(b []byte) []byte { le.PutUint32(b[sections+8:], 2*page); return b },
+		"headers too short":     func(b []byte) []byte { le.PutUint32(b[testOptional+60:], 0x100); return b },
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := change(newImage(t, imageOptions{machine: AMD64, base: 0x340000000}))
+			if _, err := ReadHeader(bytes.NewReader(b), int64(len(b))); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}
+
+func TestSignature(t *testing.T) {
+	file := newImage(t, imageOptions{machine: AMD64, base: 0x340000000, signature: []byte("sixteen bytes...")})
+	m, err := readBytes(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fixed *Fixed
+	if _, err := m.Move(file, 0x350000000); !errors.As(err, &fixed) || fixed.Rule != RuleSigned {
+		t.Errorf("a signed image was moved: %v", err)
+	}
+	unsigned, signature, err := m.Unsign(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := mustMove(t, unsigned, 0x350000000)
+	if h, _ := readBytes(moved); h.Signed() {
+		t.Error("still signed")
+	}
+	back, err := Restore(moved, Original{m.Base, m.CheckSum, signature})
+	if err != nil || !bytes.Equal(back, file) {
+		t.Errorf("Restore did not give back the signed original: %v", err)
+	}
+	if _, _, err := m.Unsign(append(file, 0)[:len(file)]); err != nil {
+		t.Error(err)
+	}
+	longer := append(bytes.Clone(file), "more"...)
+	l, err := readBytes(longer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := l.Unsign(longer); err == nil {
+		t.Error("dropped a signature that is not at the end")
+	}
+}
+
+// sharedCorpus returns the images of the research corpus, if it is there.
+func sharedCorpus(t testing.TB) []string {
+	t.Helper()
+	dir := os.Getenv("SANDBOX_INSTALL_SHARED")
+	if dir == "" {
+		dir = "../../shared"
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "corpus/pe/*/*.*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// TestCorpus moves every real image it finds, up and down and back.
+func TestCorpus(t *testing.T) {
+	files := sharedCorpus(t)
+	if len(files) == 0 {
+		t.Skip("no ../shared/corpus/pe beside the repository")
+	}
+	moved := 0
+	for _, name := range files {
+		file, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := readBytes(file)
+		if _, errPE := pe.NewFile(bytes.NewReader(file)); errPE != nil && err == nil {
+			t.Errorf("%s: accepted, but debug/pe says: %v", name, errPE)
+		}
+		if err != nil || m.Signed() {
+			continue
+		}
+		moved++
+		base := uint64(0x20000000)
+		to := mustMove(t, file, base)
+		if err := Verify(file, to); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		back, err := Restore(to, Original{Base: m.Base, CheckSum: m.CheckSum})
+		if err != nil || !bytes.Equal(back, file) {
+			t.Errorf("%s: not restored: %v", name, err)
+		}
+	}
+	t.Logf("%d of %d files moved", moved, len(files))
+}
