@@ -1,0 +1,53 @@
+# The two commands to know are "make demo" and "make test".
+
+TOOL := go tool -modfile=tools/go.mod
+PORTABLE := ./plist/... ./capture/... ./tarball/... ./rebase/...
+SYSTEMS := linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 netbsd/amd64 openbsd/amd64 windows/amd64
+CONCURRENT = $(shell grep -rlE --include='*.go' --exclude-dir=e2e '^[[:space:]]*go [a-z]|errgroup' . | xargs -n 1 dirname | sort -u)
+
+.PHONY: build setup demo test lint cross fuzz race user e2e-all nasty bench clean
+
+build: # makes ./sandbox-install
+	go build -o sandbox-install ./cmd/sandbox-install
+
+setup: # installs what building and testing need
+	scripts/setup
+
+demo: setup build # captures a real "make install"
+	scripts/demo ./sandbox-install
+
+test: setup lint cross fuzz race user # everything but what takes long
+	go test -count=1 -timeout 60m ./...
+
+lint:
+	@unformatted=$$($(TOOL) gofumpt -l .) && test -z "$$unformatted" || { echo "gofumpt: $$unformatted"; exit 1; }
+	go vet ./...
+	$(TOOL) staticcheck ./...
+	$(TOOL) errcheck ./...
+
+cross: # what is portable builds everywhere, without C
+	@for system in $(SYSTEMS); do \
+		echo "build $$system"; \
+		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go build $(PORTABLE) || exit 1; \
+	done
+
+fuzz: # each target for a few seconds
+	scripts/fuzz $(or $(FUZZTIME),5s)
+
+race: # packages with goroutines
+	go test -count=1 -race $(CONCURRENT)
+
+user: # the same tests as an ordinary user, if we are not one already
+	test "$$(id -u)" != 0 || SANDBOX_INSTALL_REQUIRE= go test -count=1 -exec "$(CURDIR)/scripts/as-user" ./...
+
+e2e-all: setup # every installer; half an hour the first time
+	go test -count=1 -v -timeout 3h ./e2e -args -all
+
+nasty: setup build # the nasty cases, if they are beside the repository
+	e2e/nasty.sh ./sandbox-install
+
+bench: setup # ratios to native copying and to tar --zstd
+	go test -run '^$$' -bench . -benchtime 1x -timeout 3h ./e2e
+
+clean:
+	rm -rf sandbox-install demo
