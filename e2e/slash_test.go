@@ -1,0 +1,59 @@
+package e2e
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// entered is a command that runs a shell script with root as its "/", in mount
+// and pid namespaces of its own, as on a machine booted from it. The directory
+// out is its /srv, a tmpfs its /tmp.
+func entered(root, out, script string) *exec.Cmd {
+	cmd := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", `
+		root=$1 out=$2 script=$3
+		mount --rbind "$root" "$root"
+		mount -t proc proc "$root/proc"
+		mount --rbind /dev "$root/dev"
+		mount -t tmpfs tmpfs "$root/tmp"
+		mount --bind "$out" "$root/srv"
+		cd "$root"
+		pivot_root . mnt
+		umount -l mnt
+		exec sh -euc "$script"`, "sh", root, out, script)
+	cmd.Env = environment
+	return cmd
+}
+
+// TestSlash captures without --root, so that "/" itself is what is captured:
+// first a plain file system, then an overlay, as in a container.
+func TestSlash(t *testing.T) {
+	require(t, "root", "overlay", "debian", "judges")
+	in := installers[0]
+	live, base := newRoot(t, in), newRoot(t, in)
+	for _, root := range []string{live, base} {
+		output(t, ".", "cp", "-p", binary, filepath.Join(root, "usr/bin"))
+	}
+	before := takePicture(t, base)
+	loud(t, native(live, in.at(in.install)))
+	truth := difference(before, takePicture(t, live))
+
+	t.Run("plain", func(t *testing.T) { captureSlash(t, base, in, truth) })
+	t.Run("overlay", func(t *testing.T) {
+		parent := filepath.Dir(base)
+		merged, upper, work := mkdir(t, parent, "merged"), mkdir(t, parent, "upper"), mkdir(t, parent, "work")
+		output(t, ".", "mount", "-t", "overlay", "overlay", merged, "-o",
+			fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", base, upper, work))
+		t.Cleanup(func() { output(t, ".", "umount", merged) })
+		captureSlash(t, merged, in, truth)
+	})
+}
+
+func captureSlash(t *testing.T, root string, in installer, truth map[string]change) {
+	out := t.TempDir()
+	untouched(t, root, func() {
+		loud(t, entered(root, out, in.at("sandbox-install run --name thing --version 1 -o /srv -- "+in.install)))
+	})
+	compareChanges(t, truth, printed(t, theFiles(t, out).tarball))
+}
