@@ -26,11 +26,7 @@ func newRoot(t testing.TB, in installer) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(parent); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { removeAll(t, parent) })
 	root := filepath.Join(parent, "root")
 	src := filepath.Join(root, "usr/src")
 	output(t, ".", "cp", "-a", "--reflink=auto", image(t, in), root)
@@ -61,7 +57,7 @@ func built(t testing.TB, in installer) string {
 	return once(t, in.name, base+in.fetch+in.build, func(dir string) {
 		t.Logf("building %s", in.name)
 		work := mkdir(t, dir+".work")
-		defer os.RemoveAll(work)
+		defer removeAll(t, work)
 		root, upper := mkdir(t, work, "root"), mkdir(t, work, "upper")
 		output(t, ".", "mount", "-t", "overlay", "overlay", root, "-o",
 			fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", base, upper, mkdir(t, work, "work")))
@@ -100,9 +96,7 @@ func once(t testing.TB, name, recipe string, make func(dir string)) string {
 		return dir
 	}
 	unfinished := dir + ".unfinished"
-	if err := os.RemoveAll(unfinished); err != nil {
-		t.Fatal(err)
-	}
+	removeAll(t, unfinished)
 	make(unfinished)
 	if err := os.Rename(unfinished, dir); err != nil {
 		t.Fatal(err)
@@ -131,6 +125,13 @@ func loud(t testing.TB, cmd *exec.Cmd) {
 	t.Helper()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%q: %v\n%s", cmd.Args, err, out)
+	}
+}
+
+func removeAll(t testing.TB, dir string) {
+	t.Helper()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Error(err)
 	}
 }
 
