@@ -1,0 +1,186 @@
+package overlay
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// links is what a walk finds out about hard links.
+//
+// With index=on, overlayfs keeps the names of a lower inode together: a change
+// through one name is seen through all of them, though only that one is in upper.
+// The others are searched for in lower after the walk.
+type links struct {
+	names  []link
+	known  map[inodeKey]bool  // inodes of merged that names has
+	lowers map[inodeKey]lower // inodes of lower with several names, of which the walk met some
+}
+
+// A link is an entry that has, or had, more than one name.
+type link struct {
+	entry         int           // index in the list
+	before, after capture.Inode // in lower, where Nlink 0 means that it was not there; in merged
+}
+
+type inodeKey struct{ dev, ino uint64 }
+
+func key(i capture.Inode) inodeKey { return inodeKey{i.Dev, i.Ino} }
+
+type lower struct{ met, nlink uint32 }
+
+// met counts a name of lower that the walk has come by, whatever became of it.
+func (l *links) met(i capture.Inode) {
+	if i.Nlink < 2 {
+		return
+	}
+	if l.lowers == nil {
+		l.lowers = make(map[inodeKey]lower)
+	}
+	l.lowers[key(i)] = lower{l.lowers[key(i)].met + 1, i.Nlink}
+}
+
+// add notes an entry if it has or had other names, and reports whether its inode
+// is in the list already.
+func (l *links) add(entry int, before, after *file) (known bool) {
+	n := link{entry: entry, after: after.Inode}
+	if before != nil {
+		n.before = before.Inode
+	}
+	if n.before.Nlink < 2 && n.after.Nlink < 2 {
+		return false
+	}
+	l.names = append(l.names, n)
+	if l.known == nil {
+		l.known = make(map[inodeKey]bool)
+	}
+	known = l.known[key(n.after)]
+	l.known[key(n.after)] = true
+	return known
+}
+
+// unmet returns the inode numbers in lower of which the walk has not met all names.
+func (l *links) unmet() map[uint64]bool {
+	inos := make(map[uint64]bool)
+	for k, i := range l.lowers {
+		if i.met < i.nlink {
+			inos[k.ino] = true
+		}
+	}
+	return inos
+}
+
+// siblings visits the other names in lower of the inodes that the walk met, and
+// adds their entries after those of the walk.
+func (w *walker) siblings(ctx context.Context) error {
+	inos := w.links.unmet()
+	if len(inos) == 0 || w.layer.upper == nil {
+		return nil
+	}
+	from, err := newCursor(w.layer.lower)
+	if err != nil {
+		return err
+	}
+	s := siblingSearch{walker: w, at: from, inos: inos}
+	defer s.at.close()
+	if err := s.dir(ctx, w.layer.path); err != nil {
+		return err
+	}
+	return w.visitApart(ctx, s.found)
+}
+
+// A siblingSearch looks through all of lower for names of certain inodes.
+type siblingSearch struct {
+	*walker
+	at    cursor
+	inos  map[uint64]bool
+	found []string // entry paths, in order
+}
+
+// dir reads a directory and those below it. Only names whose number fits are
+// looked at more closely: a number means something only on its own device, and
+// some file systems have none to tell here, which FUSE says by all ones.
+func (s *siblingSearch) dir(ctx context.Context, dir string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var names []dirent
+	err := s.at.read(func(d dirent) {
+		if d.typ == unix.DT_DIR || d.typ == unix.DT_UNKNOWN || s.inos[d.ino] || d.ino == unknownIno {
+			names = append(names, d)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("harvest hard links in %q: %w", dir, err)
+	}
+	slices.SortFunc(names, func(a, b dirent) int { return plist.ComparePaths(a.name, b.name) })
+	for _, d := range names {
+		if below := join(dir, d.name); !s.mounts[below] {
+			if err := s.name(ctx, below, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+const unknownIno = 0xffffffff // FUSE_UNKNOWN_INO of libfuse
+
+func (s *siblingSearch) name(ctx context.Context, path string, d dirent) error {
+	f := &file{Entry: plist.Entry{Mode: fs.ModeDir}}
+	if d.typ != unix.DT_DIR {
+		var err error
+		if f, err = kind(s.at, d.name); err != nil || f == nil {
+			return err
+		}
+	}
+	if !f.is(fs.ModeDir) {
+		if i, ok := s.links.lowers[key(f.Inode)]; ok && i.met < i.nlink && !s.has(path) {
+			s.found = append(s.found, path)
+		}
+		return nil
+	}
+	if err := s.at.move(d.name); err != nil {
+		return fmt.Errorf("harvest hard links in %q: %w", path, err)
+	}
+	if err := s.dir(ctx, path); err != nil {
+		return err
+	}
+	return s.at.move("..")
+}
+
+// has reports whether the walk has an entry for the path. Names that it met
+// without making an entry are directories and sockets only.
+func (w *walker) has(path string) bool {
+	_, ok := slices.BinarySearchFunc(w.list, path, func(e plist.Entry, p string) int { return plist.ComparePaths(e.Path, p) })
+	return ok
+}
+
+// visitApart visits paths that the walk did not come by.
+func (w *walker) visitApart(ctx context.Context, paths []string) error {
+	lower, merged := opener{root: w.layer.lower}, opener{root: w.layer.merged}
+	defer lower.close()
+	defer merged.close()
+	defer func(l, m cursor) { w.lower, w.merged = l, m }(w.lower, w.merged)
+	for _, path := range paths {
+		inside := w.layer.inside(path)
+		var name string
+		var err error
+		if w.lower.fd, name, err = lower.dir(inside); err == nil {
+			w.merged.fd, _, err = merged.dir(inside)
+		}
+		if err != nil {
+			return fmt.Errorf("harvest %q: %w", path, err)
+		}
+		if err := w.visit(ctx, path, name, place{lower: true, merged: true, whole: true}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

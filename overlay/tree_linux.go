@@ -1,0 +1,146 @@
+package overlay
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// A tree is the plist.Tree of all layers as they are after the run. It is quick
+// for who opens a list's files in order, since it remembers the last directory.
+// Its files are *os.File, whose holes can be sought. Close it before the layers.
+type tree struct {
+	mu      sync.Mutex
+	layers  []layer // sorted by path, outermost first
+	openers []opener
+}
+
+func newTree(layers []layer) *tree {
+	t := &tree{layers: layers}
+	for _, l := range layers {
+		t.openers = append(t.openers, opener{root: l.merged})
+	}
+	return t
+}
+
+// Open opens a regular file, by entry path.
+func (t *tree) Open(path string) (plist.File, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := len(t.layers) - 1; i >= 0; i-- {
+		if l := &t.layers[i]; plist.Within(path, l.path) {
+			f, err := t.openers[i].open(l.inside(path))
+			if err != nil {
+				return nil, err // not a nil *os.File in a File
+			}
+			return f, nil
+		}
+	}
+	return nil, &os.PathError{Op: "open", Path: path, Err: os.ErrNotExist}
+}
+
+// Close closes what the tree has opened for itself.
+func (t *tree) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.openers {
+		t.openers[i].close()
+	}
+	return nil
+}
+
+// inside turns an entry path into one relative to the layer's directories.
+func (l *layer) inside(entry string) string {
+	switch {
+	case l.upper == nil:
+		return path.Base(l.path)
+	case l.path == ".":
+		return entry
+	case l.path == entry:
+		return "."
+	}
+	return entry[len(l.path)+1:]
+}
+
+// An opener opens files below a directory and remembers the last one's parent.
+type opener struct {
+	root   *os.File
+	parent string
+	fd     int // of parent; there is none while parent is ""
+}
+
+// open opens a regular file to read. Neither the path nor its parents go through
+// a symlink or out of the root.
+func (o *opener) open(name string) (*os.File, error) {
+	fd, base, err := o.dir(name)
+	if err == nil {
+		fd, err = capture.OpenAt(fd, base)
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// dir returns the parent directory of a path, valid until the next call, and the
+// path's last name.
+func (o *opener) dir(name string) (int, string, error) {
+	parent := path.Dir(name)
+	if parent == o.parent {
+		return o.fd, path.Base(name), nil
+	}
+	o.close()
+	fd, err := openDir(int(o.root.Fd()), parent)
+	if err != nil {
+		return -1, "", err
+	}
+	o.parent, o.fd = parent, fd
+	return fd, path.Base(name), nil
+}
+
+func (o *opener) close() {
+	if o.parent != "" {
+		unix.Close(o.fd)
+		o.parent = ""
+	}
+}
+
+// openDir opens a directory below another one, in as many steps as its path is
+// longer than the kernel takes at once.
+func openDir(at int, dir string) (int, error) {
+	how := unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	}
+	fd := -1
+	for rest := dir; rest != ""; {
+		var step string
+		step, rest = cutPath(rest)
+		next, err := unix.Openat2(at, step, &how)
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+		if err != nil {
+			return -1, fmt.Errorf("directory %q: %w", step, err)
+		}
+		fd, at = next, next
+	}
+	return fd, nil
+}
+
+// cutPath splits a path where its first part is as long as a system call may be
+// given: PATH_MAX counts the NUL at the end.
+func cutPath(p string) (first, rest string) {
+	if len(p) < unix.PathMax {
+		return p, ""
+	}
+	cut := strings.LastIndexByte(p[:unix.PathMax], '/')
+	return p[:cut], p[cut+1:]
+}
