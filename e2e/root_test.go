@@ -39,13 +39,16 @@ func newRoot(t testing.TB, in installer) string {
 func image(t testing.TB, in installer) string {
 	t.Helper()
 	packages := append([]string{"gcc", "libc6-dev", "make", "install-info"}, in.packages...)
-	return once(t, "image", strings.Join(packages, ","), func(dir string) {
-		privateApt(t, ".", "indextargets")
-		suite := strings.TrimSpace(output(t, ".", "sh", "-c", ". /etc/os-release && echo $VERSION_CODENAME"))
+	args := []string{
+		"--quiet", "--mode=root", "--variant=minbase", "--include=" + strings.Join(packages, ","),
+		// Start no daemons.
+		`--customize-hook=printf '#!/bin/sh\nexit 101\n' >$1/usr/sbin/policy-rc.d && chmod +x $1/usr/sbin/policy-rc.d`,
+		strings.TrimSpace(output(t, ".", "sh", "-c", ". /etc/os-release && echo $VERSION_CODENAME")),
+	}
+	return once(t, "image", strings.Join(args, " "), func(dir string) {
 		t.Logf("making a Debian root with %s", packages)
-		loud(t, exec.Command("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase",
-			"--customize-hook=printf '#!/bin/sh\nexit 101\n' >$1/usr/sbin/policy-rc.d && chmod +x $1/usr/sbin/policy-rc.d", // start no daemons
-			"--include="+strings.Join(packages, ","), suite, dir, filepath.Join(cache, "apt", "sources.list")))
+		privateApt(t, "indextargets") // makes the sources.list
+		loud(t, exec.Command("mmdebstrap", append(args, dir, filepath.Join(cache, "apt", "sources.list"))...))
 	})
 }
 
@@ -74,10 +77,13 @@ func built(t testing.TB, in installer) string {
 	})
 }
 
-// native is a command that runs a shell script in root without any capture.
+// native is a command that runs a shell script in root without any capture. As
+// on any machine, /run is a tmpfs.
 func native(root, script string) *exec.Cmd {
-	cmd := exec.Command("unshare", "--pid", "--fork", "--kill-child", "--mount-proc="+root+"/proc",
-		"chroot", root, "sh", "-euc", script)
+	cmd := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", `
+		mount -t proc proc "$1/proc"
+		mount -t tmpfs tmpfs "$1/run"
+		exec chroot "$1" sh -euc "$2"`, "sh", root, script)
 	cmd.Env = environment
 	return cmd
 }
@@ -104,11 +110,9 @@ func once(t testing.TB, name, recipe string, make func(dir string)) string {
 	return dir
 }
 
-func privateApt(t testing.TB, dir string, args ...string) {
+func privateApt(t testing.TB, args ...string) {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(scripts(t), "private-apt"), args...)
-	cmd.Dir = dir
-	loud(t, cmd)
+	loud(t, exec.Command(filepath.Join(scripts(t), "private-apt"), args...))
 }
 
 func scripts(t testing.TB) string {
