@@ -1,0 +1,102 @@
+package tarball
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// Compression is how an archive is compressed. It reads and writes its name as
+// an [encoding.TextMarshaler] and TextUnmarshaler.
+type Compression uint8
+
+// The compressions.
+const (
+	Zstd Compression = iota
+	Gzip
+	None
+)
+
+// compressions has a row for each Compression. A reader tells them apart by magic.
+var compressions = [...]struct {
+	name, suffix, magic string
+	compress            func(io.Writer) (io.WriteCloser, error)
+	decompress          func(io.Reader) (io.ReadCloser, error)
+}{
+	Zstd: {"zstd", ".tar.zst", "\x28\xb5\x2f\xfd", compressZstd, decompressZstd},
+	Gzip: {"gzip", ".tar.gz", "\x1f\x8b", compressGzip, decompressGzip},
+	None: {"none", ".tar", "", compressNone, decompressNone},
+}
+
+// String returns "zstd", "gzip" or "none".
+func (c Compression) String() string { return compressions[c].name }
+
+// Suffix returns what the name of such a file ends in, ".tar.zst" for one.
+func (c Compression) Suffix() string { return compressions[c].suffix }
+
+// MarshalText returns String.
+func (c Compression) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (c *Compression) UnmarshalText(text []byte) error {
+	var names []string
+	for i, row := range compressions {
+		if row.name == string(text) {
+			*c = Compression(i)
+			return nil
+		}
+		names = append(names, row.name)
+	}
+	return fmt.Errorf("unknown compression %q: want one of %s", text, strings.Join(names, ", "))
+}
+
+// compressZstd works on as many CPUs as there are. Which parts are compressed
+// apart depends on the window only, as long as there are two workers or more.
+func compressZstd(w io.Writer) (io.WriteCloser, error) {
+	return zstd.NewWriter(w,
+		zstd.WithEncoderConcurrency(max(2, runtime.GOMAXPROCS(0))),
+		zstd.WithConcurrentBlocks(true),
+		zstd.WithWindowSize(zstdWindow))
+}
+
+// zstdWindow is that of zstd -3. Each worker holds a few times as much.
+const zstdWindow = 2 << 20
+
+// maxWindow is what zstd -d accepts without being asked for more.
+const maxWindow = 128 << 20
+
+func decompressZstd(r io.Reader) (io.ReadCloser, error) {
+	d, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		return nil, err
+	}
+	return d.IOReadCloser(), nil
+}
+
+func compressGzip(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil }
+
+func decompressGzip(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) }
+
+func compressNone(w io.Writer) (io.WriteCloser, error) { return nopCloser{w}, nil }
+
+func decompressNone(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(r), nil }
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+// decompress finds out how r is compressed. Readers of no compression but a long
+// enough archive have no magic, and None matches all that is left.
+func decompress(r *bufio.Reader) (io.ReadCloser, error) {
+	for _, row := range compressions {
+		if magic, _ := r.Peek(len(row.magic)); string(magic) == row.magic {
+			return row.decompress(r)
+		}
+	}
+	panic("unreachable: every input begins with an empty magic")
+}

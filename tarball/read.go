@@ -1,0 +1,274 @@
+package tarball
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// ErrNotTarball says that an input is no archive of this package at all.
+var ErrNotTarball = errors.New("not a tarball of sandbox-install")
+
+// A Reader reads an archive. It is the [plist.Tree] of its list, best opened in
+// the order of that list: for a path that was passed the archive is read again
+// from its beginning, which only a seekable input allows. Only the file opened
+// last can be read.
+//
+// The list and the bytes of the files fix every other byte of an archive. So a
+// Reader does not interpret headers: it takes the one that [Write] would have
+// written, and no other. Whether a file's bytes are those of Entry.Digest is for
+// the caller to check.
+type Reader struct {
+	src     io.Reader
+	start   int64 // of the archive in src; -1 if src is not seekable
+	z       io.ReadCloser
+	br      *bufio.Reader
+	members *members
+	body    int64 // where the members after the list begin, decompressed
+	next    int   // the entry after that of the member being read
+	cur     *file // the member being read, or nil
+	whole   bool  // the end was reached and found good
+	broken  error // why nothing more can be read
+}
+
+// NewReader detects how r is compressed and reads the list.
+func NewReader(r io.Reader) (*Reader, error) {
+	rd := &Reader{src: r, start: -1}
+	if s, ok := r.(io.Seeker); ok {
+		if at, err := s.Seek(0, io.SeekCurrent); err == nil {
+			rd.start = at
+		}
+	}
+	err := rd.begin()
+	if err == nil {
+		err = rd.readList()
+	}
+	if err != nil {
+		return nil, errors.Join(err, rd.Close())
+	}
+	return rd, nil
+}
+
+// List returns the whole list, what is not in the archive included.
+func (r *Reader) List() *plist.List { return r.members.list }
+
+// Full reports whether the archive was written with Options.Full.
+func (r *Reader) Full() bool { return r.members.full }
+
+// Close releases what the Reader holds; the input is the caller's. It does not
+// look at what was not read yet: see [Reader.Finish].
+func (r *Reader) Close() error {
+	if r.z == nil {
+		return nil
+	}
+	return r.z.Close()
+}
+
+// Open returns the content of a regular file; that of a hard link is its first
+// name's. The File is a [Sparse] one.
+func (r *Reader) Open(path string) (plist.File, error) {
+	e := r.members.content(path)
+	if e == nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+	}
+	if r.next > 0 && plist.ComparePaths(e.Path, r.list()[r.next-1].Path) <= 0 {
+		if err := r.rewind(); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	for r.broken == nil {
+		if r.advance(); r.cur != nil && r.cur.Entry == e {
+			return r.cur, nil
+		}
+	}
+	return nil, r.broken
+}
+
+// Finish passes over the members that are left and reports whether the archive
+// ends as it should.
+func (r *Reader) Finish() error {
+	for r.broken == nil && !r.whole {
+		r.advance()
+	}
+	return r.broken
+}
+
+func (r *Reader) list() []plist.Entry { return r.members.list.Entries }
+
+// begin puts r at the beginning of the decompressed archive.
+func (r *Reader) begin() error {
+	z, err := decompress(bufio.NewReaderSize(r.src, 64<<10))
+	if err != nil {
+		return err
+	}
+	r.z, r.br = z, bufio.NewReaderSize(z, 128<<10)
+	return nil
+}
+
+// rewind puts r after the list again.
+func (r *Reader) rewind() error {
+	if r.start < 0 {
+		return errors.New("was passed already, and the archive can only be read once")
+	}
+	if _, err := r.src.(io.Seeker).Seek(r.start, io.SeekStart); err != nil {
+		return err
+	}
+	if err := errors.Join(r.Close(), r.begin()); err != nil {
+		return err
+	}
+	if r.cur != nil {
+		r.cur.closed = true
+	}
+	r.next, r.cur, r.whole = 0, nil, false
+	return r.discard(r.body)
+}
+
+// readList reads the first member.
+func (r *Reader) readList() error {
+	raw, err := r.header(blockSize)
+	if err == io.ErrUnexpectedEOF {
+		return ErrNotTarball
+	}
+	if err != nil {
+		return err
+	}
+	size, _ := lastBlock(raw).readNumber(sizeField)
+	full := bytes.Equal(raw, listMember(size, true).appendHeader(nil))
+	if !full && !bytes.Equal(raw, listMember(size, false).appendHeader(nil)) {
+		return ErrNotTarball
+	}
+	text := &io.LimitedReader{R: r.br, N: size}
+	l, err := plist.ReadNative(text)
+	if err == nil && text.N != 0 { // ReadNative takes all, so the input ended
+		err = io.ErrUnexpectedEOF
+	}
+	if err == nil {
+		err = r.padding(size)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", ListName, err)
+	}
+	r.members = newMembers(l, full)
+	r.body = int64(len(raw)) + size + padding(size)
+	return nil
+}
+
+// advance passes over the member being read and goes on to the next one, or to
+// the end of the archive. What goes wrong is left in r.broken.
+func (r *Reader) advance() {
+	if r.cur != nil {
+		if r.broken = r.cur.pass(); r.broken != nil {
+			return
+		}
+		r.cur = nil
+	}
+	for r.next < len(r.list()) {
+		e := &r.list()[r.next]
+		r.next++
+		if r.members.has(e) {
+			if r.cur, r.broken = r.member(e); r.broken != nil {
+				r.broken = fmt.Errorf("%s: %w", e.Path, r.broken)
+			}
+			return
+		}
+	}
+	r.broken = r.end()
+	r.whole = r.broken == nil
+}
+
+// end reads the two blocks of zeros at the end of an archive.
+func (r *Reader) end() error {
+	raw, err := r.header(blockSize)
+	if err != nil {
+		return fmt.Errorf("end of archive: %w", err)
+	}
+	if !isZero(raw) {
+		return fmt.Errorf("member %q is not in the list", headerName(raw))
+	}
+	if err := r.zeros(blockSize); err != nil {
+		return fmt.Errorf("end of archive: %w", err)
+	}
+	if _, err := r.br.ReadByte(); err != io.EOF {
+		return errors.Join(errors.New("there is more after the end of the archive"), err)
+	}
+	return nil
+}
+
+// member reads the header of e's member, and the map of a sparse one.
+func (r *Reader) member(e *plist.Entry) (*file, error) {
+	f := &file{r: r, member: r.members.member(e)}
+	want := f.appendHeader(nil)
+	raw, err := r.header(len(want) + len(e.Path) + blockSize) // room for the records of a sparse file
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Equal(raw, want) {
+		f.data, f.rest = wholly(f.size()), f.size()
+		return f, nil
+	}
+	if !f.hasContent() {
+		return nil, disagreement(raw, want)
+	}
+	f.sparse = true
+	f.stored, _ = lastBlock(raw).readNumber(sizeField)
+	if !bytes.Equal(raw, f.appendHeader(nil)) {
+		return nil, disagreement(raw, want)
+	}
+	return f, f.readMap()
+}
+
+// header reads the blocks that come before a member's content. Records longer
+// than limit are left unread: they are none that we want.
+func (r *Reader) header(limit int) ([]byte, error) {
+	raw := make([]byte, blockSize)
+	if err := r.full(raw); err != nil {
+		return nil, err
+	}
+	n, ok := lastBlock(raw).readNumber(sizeField)
+	if raw[typeField.off] != 'x' || !ok || n > int64(limit) {
+		return raw, nil
+	}
+	raw = append(raw, make([]byte, n+padding(n)+blockSize)...)
+	return raw, r.full(raw[blockSize:])
+}
+
+func lastBlock(raw []byte) *block { return (*block)(raw[len(raw)-blockSize:]) }
+
+// full fills p. That the input ends is never expected.
+func (r *Reader) full(p []byte) error {
+	_, err := io.ReadFull(r.br, p)
+	return unexpected(err)
+}
+
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (r *Reader) discard(n int64) error {
+	_, err := io.CopyN(io.Discard, r.br, n)
+	return unexpected(err)
+}
+
+// padding reads what fills the last block of n bytes.
+func (r *Reader) padding(n int64) error { return r.zeros(int(padding(n))) }
+
+func (r *Reader) zeros(n int) error {
+	var b block
+	if err := r.full(b[:n]); err != nil {
+		return err
+	}
+	if !isZero(b[:n]) {
+		return errors.New("padding that is not zero")
+	}
+	return nil
+}
+
+func isZero(b []byte) bool { return bytes.Equal(b, zeros[:len(b)]) }
