@@ -18,7 +18,7 @@ type files struct{ plist, tarball string }
 func sandboxed(script string, flags ...string) *exec.Cmd {
 	args := append([]string{"run", "--name", "thing", "--version", "1"}, flags...)
 	cmd := exec.Command(binary, append(args, "--", "sh", "-euc", script)...)
-	cmd.Env = environment
+	cmd.Env = append(environment, "TMPDIR="+staging)
 	return cmd
 }
 
@@ -45,7 +45,7 @@ func theFiles(t testing.TB, out string) files {
 }
 
 // untouched is law L1: what f does changes nothing below dir, and leaves no
-// mount, no process and nothing in the temporary directories.
+// mount, no process and nothing in the staging directory.
 func untouched(t testing.TB, dir string, f func()) {
 	t.Helper()
 	before := takePicture(t, dir)
@@ -57,6 +57,7 @@ func untouched(t testing.TB, dir string, f func()) {
 	if now := processes(t); now != running {
 		t.Errorf("processes were\n%s\nand are\n%s", running, now)
 	}
+	isEmpty(t, staging)
 	samePicture(t, "places touched", before, takePicture(t, dir))
 }
 

@@ -18,9 +18,11 @@ import (
 
 var all = flag.Bool("all", false, "run every installer, not only the quick ones")
 
-// binary is the program under test and cache the directory of what is slow to
-// make: Debian roots, archives and build trees.
-var binary, cache string
+var (
+	binary  string // the program under test
+	cache   string // the directory of what is slow to make: Debian roots, archives and build trees
+	staging string // the temporary directory of every run
+)
 
 const inNamespaces = "SANDBOX_INSTALL_E2E_NAMESPACES"
 
@@ -72,6 +74,10 @@ func run(m *testing.M) int {
 // prepare builds the program into dir. An ordinary user's tests are all skipped.
 func prepare(dir string) (err error) {
 	if cache, err = cacheDir(); err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	staging = filepath.Join(dir, "staging")
+	if err := os.Mkdir(staging, 0o755); err != nil {
 		return err
 	}
 	binary = filepath.Join(dir, "sandbox-install")
