@@ -48,12 +48,12 @@ func WriteNative(w io.Writer, l *List) error {
 	}
 	bw := bufio.NewWriterSize(w, 64<<10)
 	line := nativeLine(nativeMagic + "\n#package")
-	line.word("name", vis(l.Name))
-	line.word("version", vis(l.Version))
-	line.word("prefix", vis(l.Prefix))
+	line.word("name", Vis(l.Name))
+	line.word("version", Vis(l.Version))
+	line.word("prefix", Vis(l.Prefix))
 	line = append(line, '\n')
 	for _, n := range l.Notes {
-		line = append(line, "#note "+string(n.Kind)+" "+vis(n.Text)+"\n"...)
+		line = append(line, "#note "+string(n.Kind)+" "+Vis(n.Text)+"\n"...)
 	}
 	for i := range l.Entries {
 		line.entry(&l.Entries[i])
@@ -93,7 +93,7 @@ func (b *nativeLine) entry(e *Entry) {
 		b.word("class", e.Class.String())
 	}
 	if e.Rule != "" {
-		b.word("rule", vis(e.Rule))
+		b.word("rule", Vis(e.Rule))
 	}
 	b.word("type", typeNames[e.Mode.Type()])
 	if e.Described() {
@@ -114,7 +114,7 @@ func (b *nativeLine) attributes(e *Entry) {
 		b.word("size", strconv.FormatInt(e.Size, 10))
 		b.word("blake3", e.Digest.String())
 	case e.Mode.Type() == fs.ModeSymlink:
-		b.word("link", vis(e.Link))
+		b.word("link", Vis(e.Link))
 	case e.Mode&fs.ModeDevice != 0:
 		b.word("device", fmt.Sprintf("native,%d,%d", e.Major, e.Minor))
 	}
@@ -125,7 +125,7 @@ func (b *nativeLine) attributes(e *Entry) {
 		b.word("inodeflags", fmt.Sprintf("%#x", e.Flags))
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {
-		b.word("xattr."+vis(name), base64.StdEncoding.EncodeToString([]byte(e.Xattrs[name])))
+		b.word("xattr."+Vis(name), base64.StdEncoding.EncodeToString([]byte(e.Xattrs[name])))
 	}
 }
 
@@ -146,10 +146,10 @@ func parseTime(s string) (time.Time, error) {
 	return time.Unix(n, int64(m)), nil
 }
 
-// vis escapes s as vis(3) does with VIS_OCTAL|VIS_GLOB|VIS_WHITE: what is not a
+// Vis escapes s as vis(3) does with VIS_OCTAL|VIS_GLOB|VIS_WHITE: what is not a
 // graphic ASCII character, or has a meaning in mtree(5), becomes \ooo. So does
 // "=", which is needed in names of extended attributes.
-func vis(s string) string {
+func Vis(s string) string {
 	n := 0 // bytes to escape
 	for i := range len(s) {
 		if special[s[i]] {
@@ -170,7 +170,7 @@ func vis(s string) string {
 	return string(b)
 }
 
-// special are the bytes that vis escapes.
+// special are the bytes that Vis escapes.
 var special = func() (set [256]bool) {
 	for c := range set {
 		set[c] = c <= ' ' || c >= 0x7f || strings.IndexByte(`\#*?[=`, byte(c)) >= 0
@@ -178,7 +178,7 @@ var special = func() (set [256]bool) {
 	return set
 }()
 
-// unvis is the inverse of vis; it takes no other escapes than vis makes.
+// unvis is the inverse of Vis; it takes no other escapes than Vis makes.
 func unvis(s string) (string, error) {
 	if !strings.Contains(s, `\`) {
 		return s, nil
@@ -207,7 +207,7 @@ func visPath(path string) string {
 	if path == "." {
 		return path
 	}
-	return "./" + vis(path)
+	return "./" + Vis(path)
 }
 
 func unvisPath(s string) (string, error) {

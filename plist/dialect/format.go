@@ -8,22 +8,52 @@ import (
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
-// A dialect turns items into its lines. It appends whole lines to b.
+// A dialect is one text form. The forms of ports trees have read and render,
+// those that can hold a whole list readList and writeList.
+//
+// To add a dialect: write its split, which cuts any text without loss, and its
+// pair of functions, in a file of its own, give it a line in the table below,
+// and add lists of it to testdata.
 type dialect struct {
-	name   string
-	render func(b []byte, it *Item) ([]byte, error)
+	name      string
+	condition [2]string                  // brackets of a condition's name before a line
+	continued bool                       // a line that ends in a backslash goes on
+	split     func(line string, l *Line) // cut a line, newline included
+	read      func(r *reader, l *Line, it *Item)
+	render    func(w *writer, it *Item) error
+	readList  func(r io.Reader) (*plist.List, error)
+	writeList func(w io.Writer, l *plist.List) error
 }
 
 // Native is the name of the form that package plist itself reads and writes.
 const Native = "native"
 
-var dialects = []dialect{
-	{name: "pkgsrc", render: renderPkgsrc},
+// dialects are in the order in which a user may want them.
+var dialects []dialect
+
+// init, because the functions in the table look into it.
+func init() {
+	dialects = []dialect{
+		{name: "pkgsrc", condition: [2]string{"${PLIST.", "}"}, split: splitPkgsrc, read: readPkgsrc, render: renderPkgsrc},
+		{name: "freebsd", condition: [2]string{"%%", "%%"}, split: splitFreeBSD, read: readFreeBSD, render: renderFreeBSD},
+		{name: "openbsd", split: splitOpenBSD, read: readOpenBSD, render: renderOpenBSD},
+		{name: "mtree", continued: true, split: splitMtree, render: renderMtree, readList: ReadMtree, writeList: WriteMtree},
+		{name: Native, split: splitMtree, render: renderNative, readList: plist.ReadNative, writeList: plist.WriteNative},
+	}
+}
+
+func find(format string) (*dialect, error) {
+	for i := range dialects {
+		if dialects[i].name == format {
+			return &dialects[i], nil
+		}
+	}
+	return nil, fmt.Errorf("unknown packing list format %q: want one of %s", format, strings.Join(Formats(), ", "))
 }
 
 // Formats returns the names of all text forms.
 func Formats() []string {
-	names := []string{Native}
+	var names []string
 	for _, d := range dialects {
 		names = append(names, d.name)
 	}
@@ -33,25 +63,31 @@ func Formats() []string {
 // Write writes what l packs in the named format; in the native form, all of l.
 // Nothing is written if something in l cannot be expressed.
 func Write(w io.Writer, format string, l *plist.List) error {
-	if format == Native {
-		return plist.WriteNative(w, l)
+	d, err := find(format)
+	if err != nil {
+		return err
 	}
-	for _, d := range dialects {
-		if d.name == format {
-			return d.write(w, Items(l))
-		}
+	if d.writeList != nil {
+		return d.writeList(w, l)
 	}
-	return fmt.Errorf("unknown packing list format %q: want one of %s", format, strings.Join(Formats(), ", "))
+	return d.write(w, Items(l))
 }
 
 func (d *dialect) write(w io.Writer, items []Item) error {
-	var b []byte
-	var err error
+	var out writer
 	for i := range items {
-		if b, err = d.render(b, &items[i]); err != nil {
+		if err := d.render(&out, &items[i]); err != nil {
 			return err
 		}
 	}
-	_, err = w.Write(b)
+	_, err := w.Write(out.b)
 	return err
+}
+
+// renderNative refuses: a ports tree's list does not say enough of a file.
+func renderNative(_ *writer, it *Item) error {
+	if it.Kind == KindComment || it.Kind == KindID || it.Kind == KindBlank {
+		return nil
+	}
+	return it.refuse(Native, "its size, time and digest are not known")
 }

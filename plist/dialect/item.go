@@ -1,18 +1,26 @@
 package dialect
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
-// An Item is what one or more lines of a packing list say, in no dialect.
+// An Item is what a line of a packing list says, in no dialect.
 type Item struct {
 	Kind Kind
+	Line int    // where it was read, counted from 1; 0 if it was not
+	When []Cond // all must hold
+	Type Type   // of a file or directory, "" if it is nothing special or not known
 
 	// Path is where the file is, below the prefix or absolute. In it and in Text
 	// a variable stands as Var writes it.
 	Path string
-	Text string // a comment or a command
+
+	// Text is a comment, a command, a user, the source of a sample; of KindOther
+	// the line as it was read.
+	Text string
 
 	// Owner, Group and Mode are "" where they are the default.
 	Owner, Group, Mode string
@@ -23,22 +31,70 @@ type Kind uint8
 
 // The kinds of items.
 const (
-	KindFile    Kind = iota + 1 // anything that is no directory
-	KindDir                     // a directory that must be listed
-	KindPrefix                  // Path is what the paths that follow are below
-	KindComment                 // Text is for people
-	KindID                      // the line that version control keeps
+	KindFile     Kind = iota + 1 // anything that is no directory
+	KindDir                      // a directory that must be listed
+	KindRmdir                    // a directory that was once to be listed for its removal only
+	KindSample                   // Path is made as a copy of file Text, or as a directory, if it is not there
+	KindPrefix                   // Path is what the paths that follow are below; "" for the first one again
+	KindExec                     // Text is run after installation
+	KindUnexec                   // Text is run after removal
+	KindUser                     // Text is a passwd(5)-like line
+	KindGroup                    // Text is "name:gid"
+	KindFragment                 // another file is read here if When holds
+	KindComment                  // Text is for people
+	KindID                       // the line that version control keeps
+	KindBlank
+	KindOther // only the dialect it was read in can say it
 )
+
+// Type says what a file is, where some dialect has a word for it.
+type Type string
+
+// The types of files and directories.
+const (
+	TypeProgram   Type = "program"    // an executable of the machine, not a script
+	TypeLibrary   Type = "library"    // a shared library that programs link with
+	TypePlugin    Type = "plugin"     // a shared object that programs load
+	TypeArchive   Type = "archive"    // a static library
+	TypeLibtool   Type = "libtool"    // a libtool archive, .la
+	TypePkgconfig Type = "pkg-config" // a .pc file
+	TypeMan       Type = "man"        // a manual page
+	TypeInfo      Type = "info"       // an info file, its first part
+	TypeShell     Type = "shell"      // a login shell
+	TypeRCScript  Type = "rc script"  // starts a daemon
+	TypeFonts     Type = "fonts"      // a directory of fonts
+	TypeManDir    Type = "man pages"  // a directory that holds man1, man2 ...
+)
+
+// A Cond is a condition that must hold, or must not.
+type Cond struct {
+	Name string
+	Not  bool
+}
 
 // Unexpressible says that a dialect has no way to say something.
 type Unexpressible struct {
 	Format string
-	Path   string // the entry
+	Line   int    // of the list it was read from; 0 if it was not
+	Entry  string // its path, or its line
 	Reason string
 }
 
 func (e *Unexpressible) Error() string {
-	return fmt.Sprintf("%s: %q cannot be expressed: %s", e.Format, e.Path, e.Reason)
+	line := ""
+	if e.Line > 0 {
+		line = fmt.Sprintf("line %d: ", e.Line)
+	}
+	return fmt.Sprintf("%s%q cannot be written as %s: %s", line, e.Entry, e.Format, e.Reason)
+}
+
+// refuse is the error that an item is not for a dialect.
+func (it *Item) refuse(format, reason string) error {
+	entry := it.Path
+	if entry == "" {
+		entry = it.Text
+	}
+	return &Unexpressible{format, it.Line, expand(entry, "${", "}"), reason}
 }
 
 // Var writes a reference to a variable in an Item. No path holds a NUL.
@@ -57,4 +113,66 @@ func expand(text, open, end string) string {
 		b.WriteString(part)
 	}
 	return b.String()
+}
+
+// unexpand is the inverse of expand for the references that re finds.
+func unexpand(text string, re *regexp.Regexp) string {
+	if !strings.ContainsAny(text, "$%") {
+		return text
+	}
+	return re.ReplaceAllString(text, "\x00$1\x00")
+}
+
+// Items returns what the lines say.
+func (doc *Document) Items() ([]Item, error) {
+	d, err := find(doc.Format)
+	if err != nil {
+		return nil, err
+	}
+	if d.read == nil {
+		return nil, fmt.Errorf("%s: no list of a ports tree", doc.Format)
+	}
+	r := reader{items: make([]Item, 0, len(doc.Lines))}
+	for i := range doc.Lines {
+		l := &doc.Lines[i]
+		if strings.Contains(l.Arg, "\x00") {
+			return nil, errors.New("a NUL byte")
+		}
+		it := Item{Line: i + 1}
+		d.read(&r, l, &it)
+		if it.Kind == KindOther {
+			it.Text = strings.TrimSpace(string(d.appendLine(nil, l)))
+		}
+		if it.Kind != 0 {
+			r.items = append(r.items, it)
+		}
+	}
+	return r.items, nil
+}
+
+// A reader is what the lines so far have set.
+type reader struct {
+	items              []Item
+	owner, group, mode string
+}
+
+// attributes gives it what the lines before have set.
+func (r *reader) attributes(it *Item) {
+	it.Owner, it.Group, it.Mode = r.owner, r.group, r.mode
+}
+
+// A writer is a text being written, with what its lines so far have set.
+type writer struct {
+	b                  []byte
+	owner, group, mode string
+	file               string // path of the file that the last line lists
+	start              int    // of that line in b
+	attrs              string // of that line
+}
+
+func (w *writer) line(parts ...string) {
+	for _, p := range parts {
+		w.b = append(w.b, p...)
+	}
+	w.b = append(w.b, '\n')
 }

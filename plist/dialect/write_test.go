@@ -61,10 +61,10 @@ func TestWritePkgsrc(t *testing.T) {
 		{"a leading @", captured("/p", "p/@a", "p/a@"), []string{"./@a", "a@"}},
 		{"a leading blank", captured("/p", "p/ a b"), []string{" a b"}},
 		{"raw bytes", captured("/p", "p/\xff\x01\r."), []string{"\xff\x01\r."}},
-		{"set-id", with(captured("/p", "p/a"), "p/a", func(e *plist.Entry) { e.Mode = fs.ModeSetuid | 0o755 }), []string{"@comment SPECIAL_PERMS+= a ${REAL_ROOT_USER} ${REAL_ROOT_GROUP} 4755", "a"}},
+		{"set-id", with(captured("/p", "p/a"), "p/a", func(e *plist.Entry) { e.Mode = fs.ModeSetuid | 0o755 }), []string{"@comment Makefile: SPECIAL_PERMS+= a ${REAL_ROOT_USER} ${REAL_ROOT_GROUP} 4755", "a"}},
 		{
 			"other owner", with(captured("/p", "p/a/", "p/a/b"), "p/a", func(e *plist.Entry) { e.UID, e.Mode = 7, fs.ModeDir|0o700 }),
-			[]string{"a/b", "@comment OWN_DIRS_PERMS+= a 7 root 0700", "@pkgdir a"},
+			[]string{"a/b", "@comment Makefile: OWN_DIRS_PERMS+= a 7 root 0700", "@pkgdir a"},
 		},
 		{"the only owner", with(captured("/p", "p/a"), "p/a", func(e *plist.Entry) { e.UID, e.GID = 7, 7 }), []string{"a"}},
 		{
@@ -104,7 +104,7 @@ func TestWritePkgsrcRefuses(t *testing.T) {
 		var b strings.Builder
 		err := Write(&b, "pkgsrc", captured("/p", name))
 		var refused *Unexpressible
-		if !errors.As(err, &refused) || "p/"+refused.Path != strings.TrimSuffix(name, "/") || refused.Format != "pkgsrc" {
+		if !errors.As(err, &refused) || "p/"+refused.Entry != strings.TrimSuffix(name, "/") || refused.Format != "pkgsrc" {
 			t.Errorf("%q: %v", name, err)
 		}
 		if b.Len() > 0 {

@@ -1,0 +1,227 @@
+package dialect
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// lists yields the lists of our own and, where it is, of the shared corpus:
+// hundreds of real ones.
+func lists(t testing.TB, format string) map[string]string {
+	t.Helper()
+	texts := make(map[string]string)
+	shared := os.Getenv("SANDBOX_INSTALL_SHARED")
+	if shared == "" {
+		shared = "../../../shared"
+	}
+	for _, pattern := range []string{filepath.Join("testdata", format, "*"), filepath.Join(shared, "corpus/plist", format, "*")} {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts[name] = string(text)
+		}
+	}
+	if len(texts) == 0 {
+		t.Fatalf("no list of %s", format)
+	}
+	return texts
+}
+
+func text(t testing.TB, doc *Document) string {
+	t.Helper()
+	var b strings.Builder
+	if _, err := doc.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func parse(t testing.TB, format, s string) *Document {
+	t.Helper()
+	doc, err := Parse(format, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+func TestDocumentsAreLossless(t *testing.T) {
+	for _, format := range []string{"pkgsrc", "freebsd", "openbsd", "mtree"} {
+		for name, s := range lists(t, format) {
+			if got := text(t, parse(t, format, s)); got != s {
+				t.Errorf("%s: other bytes", name)
+			}
+		}
+	}
+}
+
+// TestItemsSurvive writes the items of each list and reads them again: whatever
+// the writer can say, the reader must understand.
+func TestItemsSurvive(t *testing.T) {
+	for _, format := range []string{"pkgsrc", "freebsd", "openbsd"} {
+		d, err := find(format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := 0
+		for name, s := range lists(t, format) {
+			items, err := parse(t, format, s).Items()
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			items = expressible(d, items)
+			var w writer
+			for i := range items {
+				if err := d.render(&w, &items[i]); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+			}
+			again, err := parse(t, format, string(w.b)).Items()
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			for i := range again {
+				again[i].Line = 0
+			}
+			if len(items)+len(again) > 0 && !reflect.DeepEqual(items, again) {
+				t.Errorf("%s: %s", name, firstDifference(items, again))
+			}
+			done += len(items)
+		}
+		t.Logf("%s: %d items", format, done)
+	}
+}
+
+// expressible drops the items that a dialect writes as nothing, as a comment
+// or not at all.
+func expressible(d *dialect, items []Item) []Item {
+	var out []Item
+	for _, it := range items {
+		it.Line = 0
+		switch {
+		case it.Kind == KindBlank, it.Kind == KindOther, it.Kind == KindRmdir && d.name == "freebsd":
+			continue
+		case it.Kind == KindID && d.name != "freebsd":
+			it.Text = map[string]string{"pkgsrc": "$NetBSD$", "openbsd": "$OpenBSD: PLIST,v$"}[d.name]
+		case it.Kind == KindID:
+			continue
+		}
+		if d.name == "pkgsrc" {
+			it.Owner, it.Group, it.Mode = "", "", ""
+		}
+		if d.render(&writer{file: it.Text}, &it) == nil {
+			out = append(out, it)
+		}
+	}
+	return out
+}
+
+func firstDifference(a, b []Item) string {
+	for i := range a {
+		if i >= len(b) || !reflect.DeepEqual(a[i], b[i]) {
+			return strings.ReplaceAll(strings.Join([]string{"wrote", describe(a[i:]), "read", describe(b[min(i, len(b)):])}, " "), "\x00", "~")
+		}
+	}
+	return "more was read than written"
+}
+
+func describe(items []Item) string {
+	if len(items) == 0 {
+		return "nothing"
+	}
+	return reflect.ValueOf(items[0]).String() + " " + strings.TrimSpace(strings.Join([]string{items[0].Path, items[0].Text, items[0].Owner, items[0].Mode, string(items[0].Type)}, "|"))
+}
+
+func FuzzDocument(f *testing.F) {
+	formats := []string{"pkgsrc", "freebsd", "openbsd", "mtree", Native}
+	for i, format := range formats[:4] {
+		names, err := filepath.Glob(filepath.Join("testdata", format, "*"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, name := range names {
+			s, err := os.ReadFile(name)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(uint8(i), string(s))
+		}
+	}
+	f.Fuzz(func(t *testing.T, n uint8, s string) {
+		format := formats[int(n)%len(formats)]
+		doc := parse(t, format, s)
+		if got := text(t, doc); got != s {
+			t.Fatalf("%s: %q became %q", format, s, got)
+		}
+		for _, to := range formats {
+			var b strings.Builder
+			if err := Convert(&b, format, to, s); err != nil && b.Len() > 0 {
+				t.Fatalf("half a list was written: %q", b.String())
+			}
+		}
+	})
+}
+
+func TestParseUnknownFormat(t *testing.T) {
+	if _, err := Parse("rpm", ""); err == nil {
+		t.Error("rpm is no format")
+	}
+}
+
+func TestConvert(t *testing.T) {
+	for _, tt := range []struct{ from, to, in, want string }{
+		{"pkgsrc", "freebsd", "@comment $NetBSD$\nbin/a\n./@b\n${PLIST.nls}c/${PKGNAME}\n@pkgdir d\n@dirrm e\n", "bin/a\n@ @b\n%%NLS%%c/%%PKGNAME%%\n@dir d\n"},
+		{"freebsd", "pkgsrc", "%%NLS%%%%NO_X11%%a\n@sample etc/b.sample\n@dir c\n", "${PLIST.nls}${PLIST.no_x11}a\netc/b.sample\n@comment Makefile: CONF_FILES+= ${PREFIX}/etc/b.sample etc/b\n@pkgdir c\n"},
+		{"freebsd", "openbsd", "@(root,wheel,4755) bin/a\nb\n@sample c d\n@dir e\n@info f\n", "@mode 4755\n@owner root\n@group wheel\nbin/a\n@mode\n@owner\n@group\nb\nc\n@sample d\ne/\n@info f\n"},
+		{"openbsd", "freebsd", "@comment $OpenBSD$\n@bin a\nb/\n@mode 600\nc\n@mode\n@sample /etc/c\n@shell d\n", "a\n@dir b\n@sample(,,600) c /etc/c\n@shell d\n"},
+		{"openbsd", "freebsd", "${X}/$\\{Y}\n", "%%X%%/${Y}\n"},
+		{"freebsd", "openbsd", "%%X%%/${Y}\n", "${X}/$\\{Y}\n"},
+		{"pkgsrc", "mtree", "@comment $NetBSD$\n@comment hello\na b\n@pkgdir c\n", "# hello\n./a\\040b type=file\n./c type=dir\n"},
+		{"mtree", "pkgsrc", ". type=dir\na type=dir\nb type=file mode=4755\n..\n./c\\040d type=dir\n", "@comment $NetBSD$\n@comment Makefile: SPECIAL_PERMS+= a/b ${REAL_ROOT_USER} ${REAL_ROOT_GROUP} 4755\na/b\n@pkgdir c d\n"},
+	} {
+		var b strings.Builder
+		if err := Convert(&b, tt.from, tt.to, tt.in); err != nil {
+			t.Errorf("%s to %s: %v", tt.from, tt.to, err)
+		} else if b.String() != tt.want {
+			t.Errorf("%s to %s: got\n%swant\n%s", tt.from, tt.to, b.String(), tt.want)
+		}
+	}
+}
+
+func TestConvertRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		from, to, in string
+		line         int
+		entry        string
+	}{
+		{"pkgsrc", "openbsd", "a\n${PLIST.x}b\n", 2, "b"},
+		{"pkgsrc", "freebsd", "a\n\n@pkgdep b>=1\n", 3, "@pkgdep b>=1"},
+		{"pkgsrc", "freebsd", "a%%B%%\n", 1, "a%%B%%"},
+		{"pkgsrc", "mtree", "a${B}\n", 1, "a${B}"},
+		{"pkgsrc", Native, "@comment $NetBSD$\na\n", 2, "a"},
+		{"freebsd", "pkgsrc", "@touch a\n", 1, "@touch a"},
+		{"freebsd", "pkgsrc", "a${B}\n", 1, "a${B}"},
+		{"freebsd", "mtree", "%%A%%@dir b\n", 1, "b"},
+		{"openbsd", "pkgsrc", "%%X%%\n", 1, "%%X%%"},
+		{"openbsd", "pkgsrc", "a \n", 1, "a "},
+		{"openbsd", "freebsd", "@tag x\n", 1, "@tag x"},
+		{"mtree", Native, "./a type=file\n", 0, "a"},
+	} {
+		var b strings.Builder
+		err := Convert(&b, tt.from, tt.to, tt.in)
+		var refused *Unexpressible
+		if !errors.As(err, &refused) || refused.Line != tt.line || refused.Entry != tt.entry || refused.Format != tt.to || b.Len() > 0 {
+			t.Errorf("%s to %s of %q: %v (%q)", tt.from, tt.to, tt.in, err, b.String())
+		}
+	}
+}

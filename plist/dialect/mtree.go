@@ -1,0 +1,319 @@
+package dialect
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// splitMtree cuts off the first word, a path or a special command.
+func splitMtree(line string, l *Line) {
+	line, l.End = cutEnd(line, " \t\r")
+	rest := strings.TrimLeft(line, " \t")
+	l.Lead, line = line[:len(line)-len(rest)], rest
+	n := strings.IndexAny(line, " \t")
+	if n < 0 {
+		n = len(line)
+	}
+	cutWord(line, n, l)
+}
+
+var mtreeTypes = map[string]fs.FileMode{
+	"file": 0, "dir": fs.ModeDir, "link": fs.ModeSymlink, "block": fs.ModeDevice,
+	"char": fs.ModeDevice | fs.ModeCharDevice, "fifo": fs.ModeNamedPipe, "socket": fs.ModeSocket,
+}
+
+// WriteMtree writes what l packs as an mtree(5) of the keywords that both
+// NetBSD's mtree(8) and libarchive know. What it cannot say (a hard link, a
+// deletion, extended attributes) is told in comments.
+func WriteMtree(w io.Writer, l *plist.List) error {
+	if err := l.Validate(); err != nil {
+		return err
+	}
+	b := []byte("#mtree\n")
+	for i := range l.Entries {
+		if e := &l.Entries[i]; e.Packed() {
+			b = appendMtree(b, e)
+		}
+	}
+	_, err := w.Write(b)
+	return err
+}
+
+func appendMtree(b []byte, e *plist.Entry) []byte {
+	name := "./" + plist.Vis(e.Path)
+	if e.Path == "." {
+		name = "."
+	}
+	if e.Op == plist.OpDelete {
+		return fmt.Appendf(b, "# deleted: %s\n", name)
+	}
+	if e.IsHardlink() {
+		b = fmt.Appendf(b, "# hard link to ./%s:\n", plist.Vis(e.Link))
+	}
+	if len(e.Xattrs) > 0 || e.Flags != 0 {
+		b = append(b, "# extended attributes or flags that are not told:\n"...)
+	}
+	b = fmt.Appendf(b, "%s type=%s uid=%d gid=%d mode=%04o time=%d.%09d", name, mtreeType(e.Mode), e.UID, e.GID,
+		plist.UnixPerm(e.Mode), e.ModTime.Unix(), e.ModTime.Nanosecond())
+	switch {
+	case e.Mode.IsRegular():
+		b = fmt.Appendf(b, " size=%d", e.Size)
+	case e.Mode.Type() == fs.ModeSymlink:
+		b = fmt.Appendf(b, " link=%s", plist.Vis(e.Link))
+	case e.Mode&fs.ModeDevice != 0:
+		b = fmt.Appendf(b, " device=native,%d,%d", e.Major, e.Minor)
+	}
+	return append(b, '\n')
+}
+
+func mtreeType(mode fs.FileMode) string {
+	for name, typ := range mtreeTypes {
+		if typ == mode.Type() {
+			return name
+		}
+	}
+	panic("a valid list has no such type")
+}
+
+// renderMtree writes what is known of a ports tree's file.
+func renderMtree(w *writer, it *Item) error {
+	if len(it.When) > 0 {
+		return it.refuse("mtree", "there are no conditions")
+	}
+	switch it.Kind {
+	case KindID, KindBlank:
+		return nil
+	case KindComment:
+		w.line("# ", it.Text)
+		return nil
+	case KindFile, KindDir:
+	default:
+		return it.refuse("mtree", "there is nothing of the kind")
+	}
+	if strings.Contains(it.Path+it.Owner+it.Group+it.Mode, "\x00") {
+		return it.refuse("mtree", "there are no variables")
+	}
+	typ := "file"
+	if it.Kind == KindDir {
+		typ = "dir"
+	}
+	w.line("./", plist.Vis(path.Clean(it.Path)), " type=", typ, word("uname", it.Owner), word("gname", it.Group), word("mode", it.Mode))
+	return nil
+}
+
+func word(key, value string) string {
+	if value == "" {
+		return ""
+	}
+	return " " + key + "=" + plist.Vis(value)
+}
+
+// An mtreeReader is what the lines so far have set.
+type mtreeReader struct {
+	list plist.List
+	set  map[string]string // of /set
+	dir  string            // what a name without a slash is in
+}
+
+// ReadMtree reads an mtree(5), in the dialects of NetBSD and libarchive, as a
+// list of additions. It has no digests; a mode or time that it does not tell is
+// 0644, 0755 or 1970.
+func ReadMtree(r io.Reader) (*plist.List, error) {
+	m := mtreeReader{list: plist.List{Prefix: "/"}, set: make(map[string]string), dir: "."}
+	sc := bufio.NewScanner(r)
+	sc.Buffer(make([]byte, 64<<10), 64<<20)
+	joined := ""
+	for n := 1; sc.Scan(); n++ {
+		line, more := strings.CutSuffix(joined+sc.Text(), `\`)
+		if joined = line; more {
+			continue
+		}
+		joined = ""
+		if err := m.line(strings.Fields(line)); err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return nil, err
+	}
+	m.list.Sort()
+	return &m.list, m.list.Validate()
+}
+
+func (m *mtreeReader) line(words []string) error {
+	switch {
+	case len(words) == 0 || words[0][0] == '#':
+		return nil
+	case words[0] == "..":
+		m.dir = path.Dir(m.dir)
+		return nil
+	case words[0] == "/set":
+		for _, w := range words[1:] {
+			key, value, _ := strings.Cut(w, "=")
+			m.set[key] = value
+		}
+		return nil
+	case words[0] == "/unset":
+		for _, key := range words[1:] {
+			delete(m.set, key)
+		}
+		return nil
+	}
+	return m.entry(words)
+}
+
+func (m *mtreeReader) entry(words []string) error {
+	name, err := mtreeUnvis(words[0])
+	if err != nil {
+		return err
+	}
+	nested := !strings.Contains(words[0], "/")
+	if nested {
+		name = path.Join(m.dir, name)
+	}
+	e := plist.Entry{Op: plist.OpAdd, Path: path.Clean(name), ModTime: time.Unix(0, 0)}
+	known := make(map[string]string, len(m.set)+len(words))
+	for key, value := range m.set {
+		known[key] = value
+	}
+	for _, w := range words[1:] {
+		key, value, _ := strings.Cut(w, "=")
+		known[key] = value
+	}
+	if err := mtreeEntry(&e, known); err != nil {
+		return fmt.Errorf("%s: %w", words[0], err)
+	}
+	if nested && e.Mode.IsDir() {
+		m.dir = e.Path
+	}
+	if e.Path != "." { // the root is no addition
+		m.list.Entries = append(m.list.Entries, e)
+	}
+	return nil
+}
+
+// mtreeEntry sets what the keywords say; those of other kinds of checks
+// (digests, flags, nlink) are passed over.
+func mtreeEntry(e *plist.Entry, known map[string]string) (err error) {
+	typ, ok := mtreeTypes[known["type"]]
+	if !ok {
+		return fmt.Errorf("unknown type %q", known["type"])
+	}
+	perm := uint64(0o644)
+	if typ == fs.ModeDir {
+		perm = 0o755
+	}
+	if mode, ok := known["mode"]; ok {
+		if perm, err = strconv.ParseUint(mode, 8, 12); err != nil {
+			return fmt.Errorf("mode: %w", err)
+		}
+	}
+	e.Mode = typ | plist.ModeFromUnix(uint32(perm))&^fs.ModeIrregular
+	if e.UID, err = mtreeOwner(known, "uid", "uname"); err != nil {
+		return err
+	}
+	if e.GID, err = mtreeOwner(known, "gid", "gname"); err != nil {
+		return err
+	}
+	if err := mtreeTime(e, known["time"]); err != nil {
+		return err
+	}
+	switch {
+	case typ == 0 && known["size"] != "":
+		e.Size, err = strconv.ParseInt(known["size"], 10, 64)
+	case typ == fs.ModeSymlink:
+		e.Link, err = mtreeUnvis(known["link"])
+	case typ&fs.ModeDevice != 0:
+		_, err = fmt.Sscanf(known["device"], "native,%d,%d", &e.Major, &e.Minor)
+	}
+	return err
+}
+
+// mtreeOwner takes the number; of the names it knows those of number 0.
+func mtreeOwner(known map[string]string, number, name string) (uint32, error) {
+	if s, ok := known[number]; ok {
+		v, err := strconv.ParseUint(s, 10, 32)
+		return uint32(v), err
+	}
+	switch s := known[name]; s {
+	case "", "root", "wheel":
+		return 0, nil
+	default:
+		return 0, fmt.Errorf("%s=%s without %s", name, s, number)
+	}
+}
+
+// mtreeTime reads seconds, a dot, and nanoseconds as a number (not a fraction,
+// says libarchive's reader; others write nine digits).
+func mtreeTime(e *plist.Entry, s string) error {
+	if s == "" {
+		return nil
+	}
+	sec, nsec, _ := strings.Cut(s, ".")
+	n, err := strconv.ParseInt(sec, 10, 64)
+	if err != nil {
+		return fmt.Errorf("time: %w", err)
+	}
+	var m int64
+	if nsec != "" {
+		if m, err = strconv.ParseInt(nsec, 10, 64); err != nil {
+			return fmt.Errorf("time: %w", err)
+		}
+	}
+	e.ModTime = time.Unix(n, m)
+	return nil
+}
+
+// mtreeEscapes are what vis(3) writes with VIS_CSTYLE, behind the backslash.
+var mtreeEscapes = map[byte]byte{
+	'\\': '\\', 'a': 7, 'b': 8, 't': 9, 'n': 10, 'v': 11, 'f': 12, 'r': 13, 's': ' ', '#': '#', 'E': 27,
+}
+
+// mtreeUnvis reads the escapes of all dialects: octal, C, and \M-C, \M^C, \^C.
+func mtreeUnvis(s string) (string, error) {
+	var b []byte
+	for s != "" {
+		i := strings.IndexByte(s, '\\')
+		if i < 0 {
+			break
+		}
+		b = append(b, s[:i]...)
+		c, n, err := mtreeEscape(s[i+1:])
+		if err != nil {
+			return "", fmt.Errorf("%q: %w", s, err)
+		}
+		b, s = append(b, c), s[i+1+n:]
+	}
+	return string(append(b, s...)), nil
+}
+
+// mtreeEscape reads what stands behind a backslash: the byte, and how long it was.
+func mtreeEscape(s string) (c byte, n int, err error) {
+	if len(s) >= 3 {
+		if v, err := strconv.ParseUint(s[:3], 8, 8); err == nil {
+			return byte(v), 3, nil
+		}
+	}
+	switch {
+	case strings.HasPrefix(s, "M-") && len(s) >= 3:
+		return s[2] | 0x80, 3, nil
+	case strings.HasPrefix(s, "M^") && len(s) >= 3:
+		return s[2]&0x1f | 0x80, 3, nil
+	case strings.HasPrefix(s, "^") && len(s) >= 2:
+		return s[1] & 0x1f, 2, nil
+	case s != "":
+		if c, ok := mtreeEscapes[s[0]]; ok {
+			return c, 1, nil
+		}
+	}
+	return 0, 0, errors.New("unknown escape")
+}
