@@ -1,0 +1,15 @@
+//go:build linux && !cgo
+
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+)
+
+func initContainer() {}
+
+// runContainer can not: libcontainer enters its namespaces in C.
+func (o *order) runContainer() error {
+	return &StepError{"start libcontainer", fmt.Errorf("this program was built without cgo: %w", errors.ErrUnsupported)}
+}

@@ -1,0 +1,233 @@
+package sandbox
+
+import (
+	"encoding/gob"
+	"errors"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Init returns at once, unless this process is the copy of the program that
+// [Run] started. Then it carries out the plan and does not return.
+func Init() {
+	if len(os.Args) == 1 && os.Args[0] == initName {
+		os.Exit(runInit())
+	}
+	initContainer()
+}
+
+// runInit is the life of the copy. What goes wrong is told over the socket; the
+// exit status tells only those who have no supervisor to listen.
+func runInit() int {
+	// Capabilities belong to threads: the command is forked from this one.
+	runtime.LockOSThread()
+	for fd := range fdMounts {
+		if fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+	o, err := readOrder()
+	if err == nil && o.Plan.Container {
+		err = o.runContainer()
+	} else if err == nil {
+		err = o.enter()
+	}
+	if err != nil {
+		kind := reportFailed
+		var exec *ExecError
+		if errors.As(err, &exec) {
+			kind, err = reportExecFailed, exec.Err
+		}
+		_ = failure(kind, err).send(fdSocket, 0) // nobody else to tell
+		return 1
+	}
+	return 0
+}
+
+func readOrder() (*order, error) {
+	f := os.NewFile(fdOrder, "plan")
+	defer f.Close()
+	unix.Close(fdExe) // it was needed to get here
+	o := &order{}
+	if err := gob.NewDecoder(f).Decode(o); err != nil {
+		return nil, &StepError{"read the plan", err}
+	}
+	return o, nil
+}
+
+// enter builds the root, moves into it and runs the command.
+func (o *order) enter() error {
+	root, err := buildRoot(o.Plan.Mounts)
+	if err != nil {
+		return err
+	}
+	if err := moveInto(root); err != nil {
+		return err
+	}
+	if o.Plan.NoNetwork {
+		if err := raiseLoopback(); err != nil {
+			return &StepError{"raise the loopback interface", err}
+		}
+	}
+	if len(o.Plan.Args) == 0 {
+		return (&report{Kind: reportEmpty}).send(fdSocket, 0)
+	}
+	return o.run()
+}
+
+// run starts the command and is init to it.
+func (o *order) run() error {
+	proc, err := os.OpenRoot("/proc")
+	if err != nil {
+		return &StepError{"open /proc", err}
+	}
+	defer proc.Close()
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, passed...)
+	if err := dropCapabilities(o.Plan.NoNetwork); err != nil {
+		return &StepError{"drop capabilities", err}
+	}
+	pid, err := o.start()
+	if err != nil {
+		return err
+	}
+	if err := (&report{Kind: reportStarted}).send(fdSocket, pid); err != nil {
+		return &StepError{"report", err}
+	}
+	in := &initProcess{plan: &o.Plan, proc: proc, command: pid, children: reapAll()}
+	return in.attend(signals)
+}
+
+// An initProcess is pid 1 while the command runs and after.
+type initProcess struct {
+	plan     *Plan
+	proc     *os.Root // our own /proc, whatever the command mounts there
+	command  int
+	children <-chan child
+}
+
+// A child is a child's change of state.
+type child struct {
+	pid    int
+	status unix.WaitStatus
+}
+
+// reapAll waits for every child, adopted ones too, until there are no more.
+// Since orphans become children of pid 1, none is then left in the namespace.
+func reapAll() <-chan child {
+	c := make(chan child)
+	go func() {
+		defer close(c)
+		for {
+			var status unix.WaitStatus
+			var pid int
+			err := retry(func() (err error) {
+				pid, err = unix.Wait4(-1, &status, unix.WUNTRACED, nil)
+				return err
+			})
+			if err != nil { // ECHILD
+				return
+			}
+			c <- child{pid, status}
+		}
+	}()
+	return c
+}
+
+// attend follows the command to its end, then sees to what it left running.
+func (in *initProcess) attend(signals <-chan os.Signal) error {
+	for {
+		select {
+		case sig := <-signals:
+			_ = unix.Kill(-in.command, sig.(syscall.Signal)) // it may just have ended
+		case c := <-in.children:
+			if c.pid != in.command {
+				continue
+			}
+			if c.status.Stopped() {
+				if err := (&report{Kind: reportStopped, Signal: c.status.StopSignal()}).send(fdSocket, 0); err != nil {
+					return err
+				}
+				continue
+			}
+			return in.finish(exitCode(c.status))
+		}
+	}
+}
+
+// exitCode is the number that a shell makes of a wait status.
+func exitCode(status unix.WaitStatus) int {
+	if status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return status.ExitStatus()
+}
+
+// finish waits until nothing runs any more, with the means that takes.
+func (in *initProcess) finish(code int) error {
+	if err := (&report{Kind: reportExited, Code: code}).send(fdSocket, 0); err != nil {
+		return err
+	}
+	done := &report{Kind: reportEmpty, Code: code}
+	if !in.empty(in.plan.Grace) {
+		done.Outlived = running(in.proc)
+		in.killAll(unix.SIGTERM)
+		in.killAll(unix.SIGCONT)
+		if !in.empty(in.plan.Term) {
+			in.killAll(unix.SIGKILL)
+			for range in.children {
+			}
+		}
+	}
+	return done.send(fdSocket, 0)
+}
+
+// empty waits at most d for the last child to end.
+func (in *initProcess) empty(d time.Duration) bool {
+	deadline := time.After(d)
+	for {
+		select {
+		case _, more := <-in.children:
+			if !more {
+				return true
+			}
+		case <-deadline:
+			return false
+		}
+	}
+}
+
+// killAll signals every process of the namespace but init.
+func (in *initProcess) killAll(sig syscall.Signal) {
+	_ = unix.Kill(-1, sig) // ESRCH: none left
+}
+
+// start forks the command.
+func (o *order) start() (pid int, err error) {
+	p := &o.Plan
+	if err := os.Chdir(p.Dir); err != nil {
+		return 0, &StepError{"enter the working directory", err}
+	}
+	name, err := lookPath(p.Args[0], p.Env)
+	if err != nil {
+		return 0, &ExecError{p.Args[0], err}
+	}
+	attr := &syscall.ProcAttr{
+		Env:   p.Env,
+		Files: []uintptr{0, 1, 2},
+		Sys:   &syscall.SysProcAttr{Setpgid: true, Foreground: o.Foreground},
+	}
+	pid, err = syscall.ForkExec(name, p.Args, attr)
+	if err == unix.ENOEXEC { // as execvp(3) does with a script that has no first line
+		pid, err = syscall.ForkExec("/bin/sh", append([]string{"sh", name}, p.Args[1:]...), attr)
+	}
+	if err != nil {
+		return 0, &ExecError{p.Args[0], err}
+	}
+	return pid, nil
+}

@@ -1,0 +1,117 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// buildRoot attaches the mounts in this process's private mount namespace and
+// returns the root's descriptor. The root lies over the host's "/" until
+// moveInto.
+func buildRoot(mounts []Mount) (root int, err error) {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return -1, &StepError{"make the mount namespace private", err}
+	}
+	if len(mounts) == 0 || mounts[0].Target != "." || mounts[0].File < 0 {
+		return -1, &StepError{"read the plan", errors.New("the first mount is not the root")}
+	}
+	root = fdMounts + mounts[0].File
+	if err := unix.MoveMount(root, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return -1, &StepError{"attach the root", err}
+	}
+	for _, m := range mounts[1:] {
+		if err := m.attach(root); err != nil {
+			return -1, &StepError{"mount on /" + m.Target, err}
+		}
+	}
+	return root, nil
+}
+
+// attach carries out one mount below root.
+func (m *Mount) attach(root int) error {
+	fd := fdMounts + m.File
+	var err error
+	switch {
+	case m.File >= 0:
+	case m.Type != "":
+		fd, err = newMount(m.Type)
+	default:
+		fd, err = readOnlyClone(root, m.Target)
+		if err == unix.ENOENT {
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	at, err := openBelow(root, m.Target)
+	if err != nil {
+		return fmt.Errorf("open the mount point: %w", err)
+	}
+	defer unix.Close(at)
+	return unix.MoveMount(fd, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+}
+
+// openBelow opens target, which mounts may lie on, but no symlink may lead to.
+func openBelow(root int, target string) (int, error) {
+	return unix.Openat2(root, target, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_CLOEXEC | unix.O_NOFOLLOW,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+	})
+}
+
+// newMount makes a file system that belongs to this process's namespaces.
+func newMount(fstype string) (int, error) {
+	fs, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigSetString(fs, "source", fstype); err != nil {
+		return -1, err
+	}
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return -1, err
+	}
+	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+}
+
+// readOnlyClone returns a read-only bind mount of what is at target.
+func readOnlyClone(root int, target string) (int, error) {
+	fd, err := unix.OpenTree(root, target, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// moveInto makes root, which lies over "/", the root of this process and of all
+// that follow, and lets go of the host's.
+func moveInto(root int) error {
+	if err := unix.Fchdir(root); err != nil {
+		return &StepError{"enter the new root", err}
+	}
+	unix.Close(root)
+	err := unix.PivotRoot(".", ".") // the old root comes to lie over the new one: pivot_root(2)
+	if err == unix.EINVAL {
+		// Our "/" is no mount, as in a chroot, or it is the initial ramfs. The old
+		// root stays where only a deliberate escape from a chroot finds it.
+		err = unix.Chroot(".")
+		if err != nil {
+			return &StepError{"change the root", err}
+		}
+	} else if err != nil {
+		return &StepError{"pivot into the new root", err}
+	} else if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return &StepError{"let go of the old root", err}
+	}
+	return os.Chdir("/")
+}

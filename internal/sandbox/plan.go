@@ -1,0 +1,76 @@
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+// A Plan is all that the started copy of the program is told, as plain data.
+type Plan struct {
+	Mounts []Mount // parents before what is mounted below them; the first is the root
+
+	Args []string // the command; none only builds the mounts and ends
+	Env  []string // "KEY=value"
+	Dir  string   // absolute, inside the new root
+
+	NoNetwork bool // a network namespace of its own, with nothing but a loopback
+	Container bool // run through libcontainer; see container.go
+
+	Grace time.Duration // how long what the command left running may take to end by itself
+	Term  time.Duration // how long it may then take to end after SIGTERM
+
+	foreground bool // the command starts as the terminal's foreground job
+}
+
+// A Mount is one step of building the root.
+type Mount struct {
+	Target string // entry path of the mount point; "." for the root itself
+
+	// File is the number in Files.Mounts of a detached mount that is to be
+	// attached here, or -1.
+	File int
+
+	// Type, if File is -1, is a file system to be mounted afresh, since it shows
+	// the namespaces of who mounts it: "proc" or "mqueue". If both are missing,
+	// what is at Target already becomes read-only, if there is such a thing.
+	Type string
+}
+
+// Files are the descriptors that go with a Plan.
+type Files struct {
+	Stdin, Stdout, Stderr *os.File   // nil is /dev/null
+	Mounts                []*os.File // detached mounts (fsmount(2), open_tree(2)), private
+}
+
+// An Exit tells how a command ended.
+type Exit struct {
+	Code     int       // exit status, or 128+n if signal n ended it
+	Outlived []Process // what still ran after Plan.Grace and had to be stopped
+}
+
+// A Process is one that was found running.
+type Process struct {
+	PID     int // inside
+	Command string
+}
+
+// A StepError says which step of building the sandbox failed.
+type StepError struct {
+	Step string
+	Err  error
+}
+
+func (e *StepError) Error() string { return fmt.Sprintf("%s: %v", e.Step, e.Err) }
+func (e *StepError) Unwrap() error { return e.Err }
+
+// An ExecError says that the command itself could not be started: Err is
+// fs.ErrNotExist if there is no such program, fs.ErrPermission if it may not be
+// executed.
+type ExecError struct {
+	Name string
+	Err  error
+}
+
+func (e *ExecError) Error() string { return fmt.Sprintf("start %s: %v", e.Name, e.Err) }
+func (e *ExecError) Unwrap() error { return e.Err }

@@ -1,0 +1,304 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The descriptors that the copy of the program starts with, after the standard
+// three. Those of the mounts follow.
+const (
+	fdOrder = 3 + iota
+	fdSocket
+	fdExe
+	fdMounts
+)
+
+// initName is argv[0] of the copy.
+const initName = "sandbox-install: init"
+
+// cancelGrace is how long the command may take to end after the SIGTERM of a
+// cancelled context.
+const cancelGrace = 2 * time.Second
+
+// An order is what the copy reads from fdOrder.
+type order struct {
+	Plan       Plan
+	Foreground bool // the command starts as the terminal's foreground job
+}
+
+// passed are the signals that are meant for the command when the supervisor
+// gets them. SIGTSTP stops the command first; the supervisor follows it.
+var passed = []os.Signal{
+	unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT,
+	unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT,
+}
+
+// Run carries out p to the end of every process in it. A command that ran is an
+// Exit, whatever its status; one that could not be started is an *ExecError; a
+// root that could not be built is a *StepError. When ctx is cancelled the command
+// gets SIGTERM, then everything SIGKILL, and Run returns ctx.Err().
+//
+// Run must not be called from a goroutine that changed its thread's namespaces.
+func Run(ctx context.Context, p Plan, files Files) (*Exit, error) {
+	// The death of the thread that started init is taken for the death of the
+	// supervisor (prctl(2), PR_SET_PDEATHSIG).
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	signals := make(chan os.Signal, 16)
+	for _, sig := range passed {
+		if !signal.Ignored(sig) { // nohup(1)
+			signal.Notify(signals, sig)
+		}
+	}
+	defer signal.Stop(signals)
+
+	s := &supervisor{plan: &p, tty: findTerminal(files.Stdin)}
+	defer s.tty.close()
+	s.foreground = s.tty.isOurs() && isTerminal(files.Stdin) && isTerminal(files.Stdout)
+	socket, err := s.start(files)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(socket)
+	exit, err := s.supervise(ctx, listen(socket), signals)
+	// Init is gone or about to go: it closed its socket. To wait for it is to wait
+	// for the last process of its pid namespace.
+	return exit, errors.Join(err, s.reap())
+}
+
+// A supervisor is the caller's side of one run.
+type supervisor struct {
+	plan *Plan
+	init *os.Process
+	tty  *terminal // nil without one
+
+	foreground bool // the command starts with the terminal
+	command    int  // its process group, as our pid namespace numbers it
+	cancelled  bool
+	exit       *Exit // once the command has ended
+}
+
+// start starts the copy and returns our end of its socket.
+func (s *supervisor) start(files Files) (socket int, err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("socketpair: %w", err)
+	}
+	theirs := os.NewFile(uintptr(pair[1]), "init's socket")
+	defer theirs.Close()
+	err = unix.SetsockoptInt(pair[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
+	if err == nil {
+		err = s.startWith(files, theirs)
+	}
+	if err != nil {
+		unix.Close(pair[0])
+		return -1, err
+	}
+	return pair[0], nil
+}
+
+func (s *supervisor) startWith(files Files, socket *os.File) error {
+	o := order{Plan: *s.plan, Foreground: s.foreground}
+	orderFile, err := o.file()
+	if err != nil {
+		return fmt.Errorf("write the plan: %w", err)
+	}
+	defer orderFile.Close()
+	exe, err := readOnlyExe()
+	if err != nil {
+		return fmt.Errorf("clone the mount of this program: %w", err)
+	}
+	defer exe.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	std := []*os.File{files.Stdin, files.Stdout, files.Stderr}
+	for i := range std {
+		if std[i] == nil {
+			std[i] = null
+		}
+	}
+	s.init, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", fdExe), []string{initName}, &os.ProcAttr{
+		Env:   []string{},
+		Files: append(append(std, orderFile, socket, exe), files.Mounts...),
+		Sys:   s.plan.attributes(),
+	})
+	if err != nil {
+		return fmt.Errorf("start init in new namespaces: %w", err)
+	}
+	return nil
+}
+
+// attributes says in which namespaces init begins. In a container the pid
+// namespace and the rest are libcontainer's to make.
+func (p *Plan) attributes() *syscall.SysProcAttr {
+	flags := uintptr(unix.CLONE_NEWNS)
+	if !p.Container {
+		flags |= unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+		if p.NoNetwork {
+			flags |= unix.CLONE_NEWNET
+		}
+	}
+	return &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: unix.SIGKILL}
+}
+
+// file returns o in a file of its own, to be read from the start.
+func (o *order) file() (*os.File, error) {
+	fd, err := unix.MemfdCreate("plan", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "plan")
+	if err := gob.NewEncoder(f).Encode(o); err != nil {
+		f.Close()
+		return nil, err
+	}
+	_, err = f.Seek(0, io.SeekStart)
+	return f, err
+}
+
+// readOnlyExe opens this program on a read-only mount of its own. Inside,
+// /proc/1/exe leads to it, and so to a host file that is on no overlay.
+func readOnlyExe() (*os.File, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, "/proc/self/exe", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOATIME, Attr_clr: unix.MOUNT_ATTR__ATIME, Propagation: unix.MS_PRIVATE}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "init"), nil
+}
+
+// A message is a report or the error that ended them.
+type message struct {
+	*report
+	err error
+}
+
+// listen receives reports until there are no more.
+func listen(socket int) <-chan message {
+	c := make(chan message)
+	go func() {
+		defer close(c)
+		for {
+			r, err := receive(socket)
+			c <- message{r, err}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return c
+}
+
+// supervise follows init until it is gone.
+func (s *supervisor) supervise(ctx context.Context, reports <-chan message, signals <-chan os.Signal) (*Exit, error) {
+	cancelled := ctx.Done()
+	var kill <-chan time.Time
+	var failed error
+	for {
+		select {
+		case m := <-reports:
+			if m.err != nil {
+				return s.verdict(ctx, failed, m.err)
+			}
+			if err := s.handle(m.report); err != nil {
+				failed = err
+			}
+		case sig := <-signals:
+			if sig == unix.SIGCONT {
+				s.resume()
+			} else {
+				s.signal(sig)
+			}
+		case <-cancelled:
+			cancelled, s.cancelled = nil, true
+			s.cancel()
+			kill = time.After(cancelGrace)
+		case <-kill:
+			kill = nil
+			s.signal(unix.SIGKILL)
+		}
+	}
+}
+
+// verdict is what a run comes to, when init's socket said end.
+func (s *supervisor) verdict(ctx context.Context, failed, end error) (*Exit, error) {
+	s.tty.take()
+	switch {
+	case s.cancelled:
+		return nil, ctx.Err()
+	case failed != nil:
+		return nil, failed
+	case end != io.EOF:
+		return nil, fmt.Errorf("read from init: %w", end)
+	case s.exit == nil:
+		return nil, errors.New("the sandbox's init was killed")
+	}
+	return s.exit, nil
+}
+
+// handle acts on one report.
+func (s *supervisor) handle(r *report) error {
+	switch r.Kind {
+	case reportFailed, reportExecFailed:
+		return r.err(s.plan)
+	case reportStarted:
+		s.command = r.pid
+		if s.foreground {
+			s.tty.given = true
+		}
+	case reportStopped:
+		s.stopped(r.Signal)
+	case reportExited:
+		s.tty.take()
+		if s.cancelled { // no grace for what is to be undone
+			s.signal(unix.SIGKILL)
+		}
+		s.exit = &Exit{Code: r.Code}
+	case reportEmpty:
+		s.exit = &Exit{Code: r.Code, Outlived: r.Outlived}
+	}
+	return nil
+}
+
+// cancel asks the command to end, or stops what it left running.
+func (s *supervisor) cancel() {
+	if s.exit != nil {
+		s.signal(unix.SIGKILL)
+		return
+	}
+	s.signal(unix.SIGTERM)
+	s.signal(unix.SIGCONT) // a stopped process does not see it otherwise
+}
+
+// signal passes sig to init, which passes all but SIGKILL to the command. That
+// init is gone already is no error.
+func (s *supervisor) signal(sig os.Signal) {
+	_ = s.init.Signal(sig)
+}
+
+// reap waits for init, which ends when every process of its namespace has.
+func (s *supervisor) reap() error {
+	if _, err := s.init.Wait(); err != nil {
+		return fmt.Errorf("wait for init: %w", err)
+	}
+	return nil
+}

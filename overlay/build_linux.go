@@ -1,0 +1,174 @@
+package overlay
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/internal/sandbox"
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// A rig is all that was built for a run: mounts to be attached inside, and the
+// layers to be read afterwards.
+type rig struct {
+	root    string
+	staging *staging
+	sites   []site
+	mounts  []sandbox.Mount
+	files   []*os.File // of mounts, by their number
+	layers  []layer
+	notes   []plist.Note
+}
+
+// prepare surveys the host and builds the mounts for a root. The caller closes
+// the rig, even after an error.
+func prepare(root, stagingDir string, shareRun bool) (*rig, error) {
+	r := &rig{root: root}
+	s, err := look(root)
+	if err != nil {
+		return r, err
+	}
+	if r.staging, err = newStaging(stagingDir); err != nil {
+		return r, err
+	}
+	r.sites, r.notes = s.layout(choices{shareRun: shareRun, staging: r.staging.path})
+	for _, p := range r.sites {
+		if err := r.build(p); err != nil {
+			return r, fmt.Errorf("prepare /%s: %w", p.path, err)
+		}
+	}
+	return r, nil
+}
+
+// close lets go of everything and removes the staging directory.
+func (r *rig) close() error {
+	for _, f := range r.files {
+		f.Close()
+	}
+	for _, l := range r.layers {
+		l.lower.Close()
+		l.merged.Close()
+		if l.upper != nil {
+			l.upper.Close()
+		}
+	}
+	r.files, r.layers = nil, nil
+	if r.staging == nil {
+		return nil
+	}
+	return r.staging.remove()
+}
+
+func (r *rig) hole(p site, text string, err error) {
+	r.notes = append(r.notes, plist.Note{
+		Kind: plist.NoteHole,
+		Text: fmt.Sprintf("/%s (%s) %s: %v", p.path, p.fstype, text, err),
+	})
+}
+
+// attach adds a detached mount to the plan.
+func (r *rig) attach(p site, f *os.File) {
+	r.mounts = append(r.mounts, sandbox.Mount{Target: p.path, File: len(r.files)})
+	r.files = append(r.files, f)
+}
+
+// build makes the mount of one site.
+func (r *rig) build(p site) error {
+	switch p.how {
+	case overlaid:
+		return r.buildOverlay(p)
+	case skeleton:
+		return r.buildSkeleton(p)
+	case copied:
+		return r.buildCopy(p)
+	case bound, boundTree:
+		return r.buildBind(p)
+	case hidden:
+		m, err := newMount(fsContext{fstype: "tmpfs", options: []string{"mode=000", "size=4k"}, attr: unix.MOUNT_ATTR_RDONLY})
+		if err == nil {
+			r.attach(p, m)
+		}
+		return err
+	case fresh:
+		r.mounts = append(r.mounts, sandbox.Mount{Target: p.path, File: -1, Type: p.fstype})
+	case readOnly:
+		r.mounts = append(r.mounts, sandbox.Mount{Target: p.path, File: -1})
+	}
+	return nil
+}
+
+// buildOverlay makes an overlay, or, where the file system can be no layer of one,
+// a read-only bind mount and a hole.
+func (r *rig) buildOverlay(p site) error {
+	err := r.tryOverlay(p)
+	if err == nil || p.path == "." {
+		return err
+	}
+	r.hole(p, "could not be made writable inside", err)
+	p.how, p.attr = bound, unix.MOUNT_ATTR_RDONLY
+	return r.buildBind(p)
+}
+
+func (r *rig) tryOverlay(p site) error {
+	// By path, and not by the clone below: before Linux 6.15 a layer must lie on a
+	// mount of the caller's namespace.
+	lower, err := os.OpenFile(p.from, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer lower.Close()
+	lowers := []string{procFD(lower)}
+	if p.path == "." {
+		points, err := r.mountPoints()
+		if err != nil {
+			return err
+		}
+		if points != nil {
+			defer points.close()
+			lowers = append(lowers, procFD(points.File))
+		}
+	}
+	err = r.union(p, lowers)
+	if err != nil { // the kernel's sentence should name what the user knows
+		return fmt.Errorf("%s", strings.ReplaceAll(err.Error(), lowers[0], p.from))
+	}
+	return nil
+}
+
+// union makes the overlay of a site on lower directories; the first is the one
+// that the result is compared with.
+func (r *rig) union(p site, lowers []string) error {
+	room, err := r.staging.room("upper", "work")
+	if err != nil {
+		return err
+	}
+	defer room.close()
+	if err := dress(room.path("upper"), lowers[0]); err != nil {
+		return fmt.Errorf("copy the attributes of its root: %w", err)
+	}
+	l := layer{path: p.path}
+	if l.merged, err = mountOverlay(lowers, room, p.attr); err != nil {
+		return err
+	}
+	if l.lower, err = cloneMount(lowers[0], 0, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOATIME); err != nil {
+		return errors.Join(err, l.merged.Close())
+	}
+	if l.upper, err = os.Open(room.path("upper")); err != nil {
+		return errors.Join(err, l.merged.Close(), l.lower.Close())
+	}
+	if !keepsLinks(room) {
+		r.notes = append(r.notes, plist.Note{
+			Kind: plist.NoteLost,
+			Text: fmt.Sprintf("the names of one hard-linked file below /%s (%s) part when it is written: the file system has no file handles", p.path, p.fstype),
+		})
+	}
+	r.layers = append(r.layers, l)
+	// The layer keeps the descriptor of the mount: when the sandbox's namespace
+	// ends, so do the mounts below it, but not this one.
+	r.attach(p, l.merged)
+	return nil
+}

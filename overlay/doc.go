@@ -1,0 +1,17 @@
+// Package overlay captures an installation under union mounts: the command sees
+// every file system in its usual place, writable, and what it writes lands in an
+// upper directory of its own, one for each.
+//
+// A run has these phases, and each leaves the host's files and mount table as they
+// are, however it ends:
+//
+//	survey   the visible mounts, and what a layout needs to know of them
+//	layout   what is to be mounted where inside: plain data, a pure function
+//	stage    a directory or tmpfs that can hold upper layers
+//	build    detached mounts, none of them attached on the host
+//	run      package sandbox attaches them in its own mount namespace
+//	harvest  the upper says where to look, merged against lower says what it is
+//
+// Whiteouts, opaque directories and overlayfs's own attributes are known here and
+// nowhere else.
+package overlay

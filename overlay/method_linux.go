@@ -1,0 +1,101 @@
+package overlay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/internal/sandbox"
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// Method captures under kernel overlayfs, as root or with CAP_SYS_ADMIN.
+type Method struct{}
+
+// Name returns the method's name.
+func (Method) Name() string { return "overlay" }
+
+// What the command left running may end by itself, then on SIGTERM, within these.
+const (
+	outliveGrace = 2 * time.Second
+	termGrace    = 2 * time.Second
+)
+
+// blind is what no overlay shows.
+var blind = []string{
+	"what a daemon outside does when asked over the network",
+	"what is set in the kernel, and not in a file: such settings are refused",
+}
+
+// Run runs the command in the sandbox and harvests the layers.
+func (Method) Run(ctx context.Context, cmd capture.Command) (*capture.Result, error) {
+	root := cmd.Root
+	if root == "" {
+		root = "/"
+	}
+	root, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return nil, err
+	}
+	r, err := prepare(root, cmd.Staging, cmd.ShareRun)
+	if err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	exit, err := r.run(ctx, cmd)
+	if err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	list, tree, err := harvest(ctx, r.layers, cmd.Progress)
+	if err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	list.Notes = append(append(r.notes, outlived(exit)...), list.Notes...)
+	return &capture.Result{
+		List:     list,
+		Tree:     tree,
+		ExitCode: exit.Code,
+		Blind:    blind,
+		Closer: closer(func() error {
+			return errors.Join(tree.Close(), r.close())
+		}),
+	}, nil
+}
+
+type closer func() error
+
+func (c closer) Close() error { return c() }
+
+// run starts the command among the rig's mounts.
+func (r *rig) run(ctx context.Context, cmd capture.Command) (*sandbox.Exit, error) {
+	plan := sandbox.Plan{
+		Mounts:    r.mounts,
+		Args:      cmd.Args,
+		Env:       cmd.Env,
+		Dir:       cmd.Dir,
+		NoNetwork: cmd.NoNetwork,
+		Container: cmd.Isolate == capture.IsolateContainer,
+		Grace:     outliveGrace,
+		Term:      termGrace,
+	}
+	exit, err := sandbox.Run(ctx, plan, sandbox.Files{Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr, Mounts: r.files})
+	var start *sandbox.ExecError
+	if errors.As(err, &start) {
+		return nil, &capture.StartError{Name: start.Name, Err: start.Err}
+	}
+	return exit, err
+}
+
+// outlived names what had to be stopped.
+func outlived(exit *sandbox.Exit) []plist.Note {
+	var notes []plist.Note
+	for _, p := range exit.Outlived {
+		notes = append(notes, plist.Note{
+			Kind: plist.NoteOutlived,
+			Text: fmt.Sprintf("process %d was still running and was stopped: %s", p.PID, p.Command),
+		})
+	}
+	return notes
+}

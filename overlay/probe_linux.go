@@ -1,0 +1,49 @@
+package overlay
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/internal/sandbox"
+)
+
+// Probe builds the whole sandbox, has it attached in its namespaces, and runs
+// nothing in it.
+func (Method) Probe(ctx context.Context) error {
+	r, err := prepare("/", "", false)
+	if err == nil {
+		plan := sandbox.Plan{Mounts: r.mounts}
+		_, err = sandbox.Run(ctx, plan, sandbox.Files{Mounts: r.files})
+	}
+	if closeErr := r.close(); err == nil {
+		err = closeErr
+	}
+	if err == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return &capture.Unavailable{Reason: err, Hint: hint(err)}
+}
+
+// hint names the remedy for what a probe ran into.
+func hint(err error) string {
+	switch {
+	case errors.Is(err, unix.EPERM) && os.Geteuid() != 0:
+		return "run as root, or choose a method that needs no privilege"
+	case errors.Is(err, unix.EPERM):
+		return "this root lacks CAP_SYS_ADMIN, as in a container: start the container with --privileged or --cap-add SYS_ADMIN, or choose another method"
+	case errors.Is(err, unix.ENODEV):
+		return "the kernel has no overlayfs: modprobe overlay"
+	case errors.Is(err, unix.ENOSYS):
+		return "the kernel is older than Linux 5.12"
+	case errors.Is(err, unix.ENOSPC):
+		return "the limit may be /proc/sys/user/max_mnt_namespaces, or /proc/sys/fs/mount-max"
+	case strings.Contains(err.Error(), "stacking depth"):
+		return "an overlay can lie on one other, not on two: leave the outer sandbox or container"
+	}
+	return ""
+}

@@ -1,0 +1,168 @@
+package overlay
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// buildBind makes a bind mount, or a hole of what cannot be bound.
+func (r *rig) buildBind(p site) error {
+	flags := uint(unix.AT_SYMLINK_NOFOLLOW)
+	if p.how == boundTree {
+		flags |= unix.AT_RECURSIVE
+	}
+	m, err := cloneMount(p.from, flags, p.attr)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // gone since the survey
+		return nil
+	case err != nil && p.fstype == "device":
+		return err // without a bind it would be open to writers
+	case err != nil:
+		r.hole(p, "is not shown inside", err)
+		return nil
+	}
+	r.attach(p, m)
+	return nil
+}
+
+// buildCopy gives the sandbox a private copy of a mounted file: no overlay can be
+// mounted on a file, and through a bind mount the original would be written.
+func (r *rig) buildCopy(p site) error {
+	room, err := r.staging.room()
+	if err != nil {
+		return err
+	}
+	name := filepath.Base(p.from)
+	if err := copyFile(room.path(name), p.from); err != nil {
+		room.close()
+		return err
+	}
+	m, err := cloneMount(room.path(name), 0, p.attr)
+	if err != nil {
+		room.close()
+		return err
+	}
+	r.attach(p, m)
+	dir, err := os.OpenFile(filepath.Dir(p.from), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		room.close()
+		return err
+	}
+	r.layers = append(r.layers, layer{path: p.path, lower: dir, merged: room.File})
+	return nil
+}
+
+// copyFile copies a regular file with its attributes.
+func copyFile(to, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if err := errors.Join(err, out.Close()); err != nil {
+		return err
+	}
+	return dress(to, procFD(in))
+}
+
+// buildSkeleton makes an overlay on a few directories that take the place of what
+// is there: a /run in which no daemon of the host can be found.
+func (r *rig) buildSkeleton(p site) error {
+	room, err := r.staging.room("lower")
+	if err != nil {
+		return err
+	}
+	defer room.close()
+	lower := room.path("lower")
+	if err := r.furnish(lower, p); err != nil {
+		return err
+	}
+	if err := dress(lower, p.from); err != nil {
+		return err
+	}
+	return r.union(p, []string{lower})
+}
+
+// furnish puts into a skeleton what programs expect of /run: the directory of
+// locks, and the name servers if /etc/resolv.conf leads here; and the mount
+// points of the disks that are mounted below.
+func (r *rig) furnish(lower string, p site) error {
+	for _, q := range r.sites {
+		if rel, ok := below(q.path, p.path); ok {
+			if err := os.MkdirAll(lower+"/"+rel, 0o755); err != nil {
+				return err
+			}
+		}
+	}
+	err := os.Mkdir(lower+"/lock", 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
+	} else if err == nil {
+		err = dress(lower+"/lock", p.from+"/lock")
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return r.furnishResolver(lower, p)
+}
+
+func (r *rig) furnishResolver(lower string, p site) error {
+	const conf = "etc/resolv.conf"
+	target, err := os.Readlink(filepath.Join(r.root, conf))
+	if err != nil {
+		return nil // no symlink: it is where it is
+	}
+	if !filepath.IsAbs(target) {
+		target = filepath.Join("/etc", target)
+	}
+	rel, ok := below(filepath.Clean(target), "/"+p.path)
+	if !ok {
+		return nil
+	}
+	text, err := os.ReadFile("/" + conf)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(lower+"/"+rel), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(lower+"/"+rel, text, 0o644)
+}
+
+// mountPoints returns directories for those sites that a root, a bare one, has
+// no directory for; nil if it has them all. As a second lower they can be mounted
+// on without being a change.
+func (r *rig) mountPoints() (*room, error) {
+	var missing []string
+	for _, p := range r.sites {
+		if p.path == "." || strings.Contains(p.path, "/") {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(r.root, p.path)); errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, p.path)
+		}
+	}
+	if missing == nil {
+		return nil, nil
+	}
+	room, err := r.staging.room(missing...)
+	if err != nil {
+		return nil, fmt.Errorf("make mount points: %w", err)
+	}
+	return room, nil
+}

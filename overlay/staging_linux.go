@@ -1,0 +1,224 @@
+package overlay
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// stagingPrefix begins the name of every staging directory. The directory is
+// locked by flock(2) as long as its run lives: one that is not, is left over from
+// a run that was killed, and the next run removes it.
+const stagingPrefix = ".sandbox-install-"
+
+// A staging holds the upper, work and skeleton directories of one run.
+type staging struct {
+	dir  *os.File // locked; or the root of a detached tmpfs
+	path string   // "" for a detached tmpfs: no path leads to it
+	next int
+}
+
+// newStaging makes a staging directory in the first place that can hold the
+// upper layer of an overlay: where the user says, else the first of the usual
+// ones, else in memory.
+func newStaging(chosen string) (*staging, error) {
+	places := []string{chosen}
+	if chosen == "" {
+		places = usualPlaces()
+	}
+	var refused []error
+	for _, dir := range places {
+		s, err := stageIn(dir)
+		if err == nil {
+			return s, nil
+		}
+		refused = append(refused, fmt.Errorf("%s: %w", dir, err))
+	}
+	if chosen == "" {
+		s, err := stageInMemory()
+		if err == nil {
+			return s, nil
+		}
+		refused = append(refused, fmt.Errorf("a tmpfs: %w", err))
+	}
+	return nil, fmt.Errorf("no place for the upper layers: %w", errors.Join(refused...))
+}
+
+// usualPlaces lists them from the most room to the least.
+func usualPlaces() []string {
+	places := []string{"/var/tmp", "/tmp", "/dev/shm"}
+	if dir := os.Getenv("TMPDIR"); filepath.IsAbs(dir) {
+		places = append([]string{dir}, places...)
+	}
+	return places
+}
+
+// stageIn makes a staging directory in dir, and removes dead ones.
+func stageIn(dir string) (*staging, error) {
+	dir, err := filepath.EvalSymlinks(dir) // the place of the cover inside
+	if err != nil {
+		return nil, err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, err
+	}
+	if err := sweep(dir); err != nil {
+		return nil, err
+	}
+	s, err := lockedDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.try(); err != nil {
+		return nil, errors.Join(err, s.remove())
+	}
+	return s, nil
+}
+
+// lockedDir makes the directory and locks it. Between the two another run may
+// have taken it for a dead one.
+func lockedDir(parent string) (*staging, error) {
+	for range 10 {
+		name := filepath.Join(parent, stagingPrefix+rand.Text())
+		if err := os.Mkdir(name, 0o700); err != nil {
+			return nil, err
+		}
+		dir, err := os.Open(name)
+		if err == nil {
+			if unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil && stillThere(dir, name) {
+				return &staging{dir: dir, path: name}, nil
+			}
+			dir.Close()
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return nil, errors.New("every new directory is removed at once")
+}
+
+func stillThere(dir *os.File, name string) bool {
+	mine, err := dir.Stat()
+	if err != nil {
+		return false
+	}
+	found, err := os.Lstat(name)
+	return err == nil && os.SameFile(mine, found)
+}
+
+// sweep removes the staging directories in dir whose run is dead.
+func sweep(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), stagingPrefix) {
+			continue
+		}
+		if err := removeDead(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove what a killed run left: %w", err)
+		}
+	}
+	return nil
+}
+
+// removeDead removes a staging directory that nobody locks. One that somebody
+// else owns is none of ours.
+func removeDead(name string) error {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	dir := os.NewFile(uintptr(fd), name)
+	defer dir.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if int(st.Uid) != os.Geteuid() || st.Mode&0o7777 != 0o700 || unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return nil
+	}
+	return os.RemoveAll(name)
+}
+
+// stageInMemory makes a tmpfs that is mounted nowhere.
+func stageInMemory() (*staging, error) {
+	mnt, err := newMount(fsContext{fstype: "tmpfs", options: []string{"mode=0700"}})
+	if err != nil {
+		return nil, err
+	}
+	s := &staging{}
+	// A mount's own descriptor is O_PATH: open its root for reading.
+	if s.dir, err = os.Open(procFD(mnt)); err == nil {
+		err = s.try()
+	}
+	mnt.Close()
+	return s, err
+}
+
+// try mounts an overlay on the staging directory and nobody else.
+func (s *staging) try() error {
+	t, err := s.room("upper", "work", "lower")
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	m, err := newMount(overlayContext(t.path("lower"), t.path("upper"), t.path("work")))
+	if err != nil {
+		return err
+	}
+	m.Close()
+	// Without trusted attributes no directory can be replaced (overlayfs.rst).
+	if err := unix.Setxattr(t.path("upper"), "trusted.overlay.sandbox-install", []byte("y"), 0); err != nil {
+		return fmt.Errorf("set a trusted attribute: %w", err)
+	}
+	return nil
+}
+
+// A room is a numbered directory in the staging area: no name in it comes from
+// the host but that of a copied file.
+type room struct{ *os.File }
+
+// room makes the next one, with empty directories in it.
+func (s *staging) room(dirs ...string) (*room, error) {
+	s.next++
+	name := strconv.Itoa(s.next)
+	at := int(s.dir.Fd())
+	if err := unix.Mkdirat(at, name, 0o700); err != nil {
+		return nil, &fs.PathError{Op: "mkdir", Path: name, Err: err}
+	}
+	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	r := &room{os.NewFile(uintptr(fd), name)}
+	for _, dir := range dirs {
+		if err := unix.Mkdirat(fd, dir, 0o755); err != nil {
+			r.close()
+			return nil, &fs.PathError{Op: "mkdir", Path: dir, Err: err}
+		}
+	}
+	return r, nil
+}
+
+// path is a name for what is in the room that needs no path to the room.
+func (r *room) path(name string) string { return procFD(r.File) + "/" + name }
+
+func (r *room) close() { _ = r.Close() } // only read
+
+// remove removes the staging directory and gives its parent the times it had, if
+// nobody else changed it meanwhile.
+func (s *staging) remove() error {
+	defer s.dir.Close()
+	if s.path == "" {
+		return nil // a tmpfs ends with its last descriptor
+	}
+	return os.RemoveAll(s.path)
+}
