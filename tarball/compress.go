@@ -22,7 +22,7 @@ const (
 	None
 )
 
-// compressions has a row for each Compression. A reader tells them apart by magic.
+// compressions has a row for each Compression; None comes last.
 var compressions = [...]struct {
 	name, suffix, magic string
 	compress            func(io.Writer) (io.WriteCloser, error)
@@ -30,7 +30,7 @@ var compressions = [...]struct {
 }{
 	Zstd: {"zstd", ".tar.zst", "\x28\xb5\x2f\xfd", compressZstd, decompressZstd},
 	Gzip: {"gzip", ".tar.gz", "\x1f\x8b", compressGzip, decompressGzip},
-	None: {"none", ".tar", "", compressNone, decompressNone},
+	None: {"none", ".tar", "", compressNone, nil},
 }
 
 // String returns "zstd", "gzip" or "none".
@@ -84,19 +84,19 @@ func decompressGzip(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(
 
 func compressNone(w io.Writer) (io.WriteCloser, error) { return nopCloser{w}, nil }
 
-func decompressNone(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(r), nil }
-
 type nopCloser struct{ io.Writer }
 
 func (nopCloser) Close() error { return nil }
 
-// decompress finds out how r is compressed. Readers of no compression but a long
-// enough archive have no magic, and None matches all that is left.
-func decompress(r *bufio.Reader) (io.ReadCloser, error) {
-	for _, row := range compressions {
-		if magic, _ := r.Peek(len(row.magic)); string(magic) == row.magic {
-			return row.decompress(r)
+// Decompress detects how r is compressed, and takes it for [None] if it is not
+// zstd or gzip.
+func Decompress(r io.Reader) (io.ReadCloser, error) {
+	br := bufio.NewReaderSize(r, 64<<10)
+	for _, row := range compressions[:None] {
+		// An input shorter than a magic has none; other errors come again with reading.
+		if magic, _ := br.Peek(len(row.magic)); string(magic) == row.magic {
+			return row.decompress(br)
 		}
 	}
-	panic("unreachable: every input begins with an empty magic")
+	return io.NopCloser(br), nil
 }

@@ -19,52 +19,46 @@ var zeros [64 << 10]byte
 // padding is the number of bytes from n to the next block.
 func padding(n int64) int64 { return -n & (blockSize - 1) }
 
-// A member is an entry as it stands in the archive.
+// A member is an entry as it stands in an archive.
 type member struct {
 	*plist.Entry
-	link    string // Entry.Link, or another first name: see members
 	comment string // a pax comment; only the list has one
 	sparse  bool
 	stored  int64 // bytes between this header and the next, if sparse
 }
 
-// hardlink reports whether m is a name for an earlier member.
-func (m *member) hardlink() bool { return m.link != "" && m.Mode.Type() != fs.ModeSymlink }
-
-// hasContent reports whether m is followed by the bytes of a file.
-func (m *member) hasContent() bool { return m.Mode.IsRegular() && !m.hardlink() }
+// isMember reports whether e is in an archive, not in its list only. Sockets are
+// not: tar has no type for them.
+func isMember(e *plist.Entry, full bool) bool {
+	return e.Described() && e.Mode.Type() != fs.ModeSocket && (full || e.Packed())
+}
 
 // size is what m says of the bytes that follow it.
 func (m *member) size() int64 {
 	switch {
 	case m.sparse:
 		return m.stored
-	case m.hasContent():
+	case m.HasContent():
 		return m.Size
 	}
 	return 0
 }
 
-// typeflag is m's type in a ustar header, or 0 if tar has none.
+// typeflags are the types of a ustar header.
+var typeflags = map[fs.FileMode]byte{
+	0:                                 '0',
+	fs.ModeSymlink:                    '2',
+	fs.ModeDevice | fs.ModeCharDevice: '3',
+	fs.ModeDevice:                     '4',
+	fs.ModeDir:                        '5',
+	fs.ModeNamedPipe:                  '6',
+}
+
 func (m *member) typeflag() byte {
-	if m.hardlink() {
+	if m.IsHardlink() {
 		return '1'
 	}
-	switch m.Mode.Type() {
-	case 0:
-		return '0'
-	case fs.ModeSymlink:
-		return '2'
-	case fs.ModeDevice | fs.ModeCharDevice:
-		return '3'
-	case fs.ModeDevice:
-		return '4'
-	case fs.ModeDir:
-		return '5'
-	case fs.ModeNamedPipe:
-		return '6'
-	}
-	return 0
+	return typeflags[m.Mode.Type()]
 }
 
 // name is m's name in the archive: that of a directory ends in a slash.
@@ -77,10 +71,10 @@ func (m *member) name() string {
 
 // linkname is what m links to, as it stands in the archive.
 func (m *member) linkname() string {
-	if m.hardlink() {
-		return safeName(m.link)
+	if m.IsHardlink() {
+		return safeName(m.Link)
 	}
-	return m.link
+	return m.Link
 }
 
 // safeName puts ./ before a path that bsdtar takes for one of Windows, to make it
@@ -158,7 +152,7 @@ func (m *member) appendRecords(b []byte) []byte {
 	if m.ModTime.Nanosecond() != 0 || !mtimeField.octal(m.ModTime.Unix()) {
 		b = appendRecord(b, "mtime", formatTime(m.ModTime))
 	}
-	if m.hardlink() {
+	if m.IsHardlink() {
 		return b // the rest belongs to the inode, which is there already
 	}
 	if text := flagText(m.Flags); text != "" {

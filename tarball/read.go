@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/sandbox-install/sandbox-install/plist"
 )
@@ -24,16 +25,17 @@ var ErrNotTarball = errors.New("not a tarball of sandbox-install")
 // written, and no other. Whether a file's bytes are those of Entry.Digest is for
 // the caller to check.
 type Reader struct {
-	src     io.Reader
-	start   int64 // of the archive in src; -1 if src is not seekable
-	z       io.ReadCloser
-	br      *bufio.Reader
-	members *members
-	body    int64 // where the members after the list begin, decompressed
-	next    int   // the entry after that of the member being read
-	cur     *file // the member being read, or nil
-	whole   bool  // the end was reached and found good
-	broken  error // why nothing more can be read
+	src    io.Reader
+	start  int64 // of the archive in src; -1 if src is not seekable
+	z      io.ReadCloser
+	br     *bufio.Reader
+	list   *plist.List
+	full   bool
+	body   int64 // where the members after the list begin, decompressed
+	next   int   // the entry after that of the member being read
+	cur    *file // the member being read, or nil
+	whole  bool  // the end was reached and found good
+	broken error // why nothing more can be read
 }
 
 // NewReader detects how r is compressed and reads the list.
@@ -54,11 +56,15 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return rd, nil
 }
 
-// List returns the whole list, what is not in the archive included.
-func (r *Reader) List() *plist.List { return r.members.list }
+// List returns a copy of the whole list, what is not in the archive included.
+func (r *Reader) List() *plist.List {
+	l := *r.list
+	l.Entries = slices.Clone(l.Entries)
+	return &l
+}
 
 // Full reports whether the archive was written with Options.Full.
-func (r *Reader) Full() bool { return r.members.full }
+func (r *Reader) Full() bool { return r.full }
 
 // Close releases what the Reader holds; the input is the caller's. It does not
 // look at what was not read yet: see [Reader.Finish].
@@ -72,11 +78,14 @@ func (r *Reader) Close() error {
 // Open returns the content of a regular file; that of a hard link is its first
 // name's. The File is a [Sparse] one.
 func (r *Reader) Open(path string) (plist.File, error) {
-	e := r.members.content(path)
-	if e == nil {
+	e := r.list.Find(path)
+	if e != nil && e.IsHardlink() {
+		e = r.list.Find(e.Link)
+	}
+	if e == nil || !e.HasContent() || !isMember(e, r.full) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
 	}
-	if r.next > 0 && plist.ComparePaths(e.Path, r.list()[r.next-1].Path) <= 0 {
+	if r.next > 0 && plist.ComparePaths(e.Path, r.list.Entries[r.next-1].Path) <= 0 {
 		if err := r.rewind(); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
@@ -98,11 +107,9 @@ func (r *Reader) Finish() error {
 	return r.broken
 }
 
-func (r *Reader) list() []plist.Entry { return r.members.list.Entries }
-
 // begin puts r at the beginning of the decompressed archive.
 func (r *Reader) begin() error {
-	z, err := decompress(bufio.NewReaderSize(r.src, 64<<10))
+	z, err := Decompress(r.src)
 	if err != nil {
 		return err
 	}
@@ -153,7 +160,7 @@ func (r *Reader) readList() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", ListName, err)
 	}
-	r.members = newMembers(l, full)
+	r.list, r.full = l, full
 	r.body = int64(len(raw)) + size + padding(size)
 	return nil
 }
@@ -167,10 +174,10 @@ func (r *Reader) advance() {
 		}
 		r.cur = nil
 	}
-	for r.next < len(r.list()) {
-		e := &r.list()[r.next]
+	for r.next < len(r.list.Entries) {
+		e := &r.list.Entries[r.next]
 		r.next++
-		if r.members.has(e) {
+		if isMember(e, r.full) {
 			if r.cur, r.broken = r.member(e); r.broken != nil {
 				r.broken = fmt.Errorf("%s: %w", e.Path, r.broken)
 			}
@@ -201,7 +208,7 @@ func (r *Reader) end() error {
 
 // member reads the header of e's member, and the map of a sparse one.
 func (r *Reader) member(e *plist.Entry) (*file, error) {
-	f := &file{r: r, member: r.members.member(e)}
+	f := &file{r: r, member: member{Entry: e}}
 	want := f.appendHeader(nil)
 	raw, err := r.header(len(want) + len(e.Path) + blockSize) // room for the records of a sparse file
 	if err != nil {
@@ -211,7 +218,7 @@ func (r *Reader) member(e *plist.Entry) (*file, error) {
 		f.data, f.rest = wholly(f.size()), f.size()
 		return f, nil
 	}
-	if !f.hasContent() {
+	if !f.HasContent() {
 		return nil, disagreement(raw, want)
 	}
 	f.sparse = true
@@ -226,7 +233,7 @@ func (r *Reader) member(e *plist.Entry) (*file, error) {
 // than limit are left unread: they are none that we want.
 func (r *Reader) header(limit int) ([]byte, error) {
 	raw := make([]byte, blockSize)
-	if err := r.full(raw); err != nil {
+	if err := r.fill(raw); err != nil {
 		return nil, err
 	}
 	n, ok := lastBlock(raw).readNumber(sizeField)
@@ -234,13 +241,13 @@ func (r *Reader) header(limit int) ([]byte, error) {
 		return raw, nil
 	}
 	raw = append(raw, make([]byte, n+padding(n)+blockSize)...)
-	return raw, r.full(raw[blockSize:])
+	return raw, r.fill(raw[blockSize:])
 }
 
 func lastBlock(raw []byte) *block { return (*block)(raw[len(raw)-blockSize:]) }
 
-// full fills p. That the input ends is never expected.
-func (r *Reader) full(p []byte) error {
+// fill fills p. That the input ends is never expected.
+func (r *Reader) fill(p []byte) error {
 	_, err := io.ReadFull(r.br, p)
 	return unexpected(err)
 }
@@ -262,7 +269,7 @@ func (r *Reader) padding(n int64) error { return r.zeros(int(padding(n))) }
 
 func (r *Reader) zeros(n int) error {
 	var b block
-	if err := r.full(b[:n]); err != nil {
+	if err := r.fill(b[:n]); err != nil {
 		return err
 	}
 	if !isZero(b[:n]) {

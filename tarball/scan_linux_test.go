@@ -107,10 +107,3 @@ func scanFlags(t testing.TB, name string) uint32 {
 	check(t, err)
 	return uint32(flags) & settable
 }
-
-func check(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}

@@ -168,10 +168,11 @@ func readMap(r *bufio.Reader, size int64) ([]Extent, int64, error) {
 	if n := len(data); n > 0 && data[n-1].Length == 0 {
 		data = data[:n-1]
 	}
-	raw = append(raw, make([]byte, padding(int64(len(raw))))...)
-	if _, err := r.Discard(int(padding(int64(len(raw))))); err != nil {
+	pad := make([]byte, padding(int64(len(raw))))
+	if _, err := io.ReadFull(r, pad); err != nil {
 		return nil, 0, err
 	}
+	raw = append(raw, pad...)
 	if !validExtents(data, size) || !bytes.Equal(raw, appendMap(nil, data, size)) {
 		return nil, 0, errMap
 	}

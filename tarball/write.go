@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -30,20 +31,22 @@ type Options struct {
 // fullComment marks an archive written with Options.Full, in the header of its list.
 const fullComment = "whole capture"
 
-// Write writes a list and the content of its files to w as one archive.
+// Write writes a list and the content of its files to w as one archive. Without
+// Full, what is not packed is only mentioned in the list, as by
+// [plist.List.Brief].
 //
 // The same list and content give the same bytes, on any machine. After an error
 // what w got is to be thrown away.
 func Write(w io.Writer, l *plist.List, tree plist.Tree, o Options) error {
-	if err := l.Validate(); err != nil {
-		return err
+	if !o.Full && slices.ContainsFunc(l.Entries, func(e plist.Entry) bool { return !e.Packed() }) {
+		l = l.Brief()
 	}
 	z, err := compressions[o.Compression].compress(w)
 	if err != nil {
 		return err
 	}
 	a := &archiver{Writer: bufio.NewWriterSize(z, 256<<10), tree: tree}
-	err = a.archive(newMembers(l, o.Full), o.Progress)
+	err = a.archive(l, o)
 	return errors.Join(err, z.Close())
 }
 
@@ -56,23 +59,22 @@ type archiver struct {
 	one    [1]byte
 }
 
-func (a *archiver) archive(ms *members, progress func(done int)) error {
-	if err := a.list(ms); err != nil {
+func (a *archiver) archive(l *plist.List, o Options) error {
+	if err := a.list(l, o.Full); err != nil {
 		return err
 	}
 	done := 0
-	for i := range ms.list.Entries {
-		e := &ms.list.Entries[i]
-		if !ms.has(e) {
+	for i := range l.Entries {
+		e := &l.Entries[i]
+		if !isMember(e, o.Full) {
 			continue
 		}
-		m := ms.member(e)
-		if err := a.member(&m); err != nil {
+		if err := a.member(&member{Entry: e}); err != nil {
 			return fmt.Errorf("%s: %w", e.Path, err)
 		}
 		done++
-		if progress != nil {
-			progress(done)
+		if o.Progress != nil {
+			o.Progress(done)
 		}
 	}
 	if err := a.zeros(2 * blockSize); err != nil {
@@ -83,15 +85,15 @@ func (a *archiver) archive(ms *members, progress func(done int)) error {
 
 // list writes the list as a member. It makes its text twice, since the header
 // tells the size and the text of a million entries is better not kept.
-func (a *archiver) list(ms *members) error {
+func (a *archiver) list(l *plist.List, full bool) error {
 	var size counter
-	if err := plist.WriteNative(&size, ms.list); err != nil {
+	if err := plist.WriteNative(&size, l); err != nil {
 		return err
 	}
-	if err := a.writeHeader(listMember(int64(size), ms.full)); err != nil {
+	if err := a.writeHeader(listMember(int64(size), full)); err != nil {
 		return err
 	}
-	if err := plist.WriteNative(a, ms.list); err != nil {
+	if err := plist.WriteNative(a, l); err != nil {
 		return err
 	}
 	return a.zeros(padding(int64(size)))
@@ -107,7 +109,7 @@ func (c *counter) Write(p []byte) (int, error) {
 
 // listMember is the list as a member.
 func listMember(size int64, full bool) *member {
-	m := &member{Entry: &plist.Entry{Path: ListName, Mode: 0o644, Size: size, ModTime: time.Unix(0, 0)}}
+	m := &member{Entry: &plist.Entry{Op: plist.OpAdd, Path: ListName, Mode: 0o644, Size: size, ModTime: time.Unix(0, 0)}}
 	if full {
 		m.comment = fullComment
 	}
@@ -115,12 +117,10 @@ func listMember(size int64, full bool) *member {
 }
 
 func (a *archiver) member(m *member) error {
-	switch {
-	case plist.Within(m.Path, ListName):
+	if plist.Within(m.Path, ListName) {
 		return errors.New("is the place of the packing list in an archive")
-	case m.typeflag() == 0:
-		return fmt.Errorf("tar has no type for %v", m.Mode)
-	case m.hasContent():
+	}
+	if m.HasContent() {
 		return a.file(m)
 	}
 	return a.writeHeader(m)
