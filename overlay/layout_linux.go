@@ -141,7 +141,7 @@ func (p *site) setFile(m mount) bool {
 			p.how, p.attr = overlaid, attrOf(m.options)
 		}
 	case unix.S_IFREG:
-		p.how = copied
+		p.how, p.attr = copied, attrOf(m.options)
 	case unix.S_IFBLK:
 		p.attr = unix.MOUNT_ATTR_NODEV
 	case unix.S_IFCHR:

@@ -48,6 +48,9 @@ func (Method) Run(ctx context.Context, cmd capture.Command) (*capture.Result, er
 	if err != nil {
 		return nil, errors.Join(err, r.close())
 	}
+	if cmd.Ended != nil {
+		cmd.Ended()
+	}
 	list, tree, err := harvest(ctx, r.layers, cmd.Progress)
 	if err != nil {
 		return nil, errors.Join(err, r.close())

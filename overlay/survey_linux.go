@@ -58,13 +58,7 @@ func look(root string) (*survey, error) {
 // visible describes a mount, unless another one hides it: mounts are often
 // stacked, and only the topmost one is what its mount point leads to.
 func visible(info *mountinfo.Info) (mount, bool) {
-	m := mount{
-		point:   info.Mountpoint,
-		fstype:  info.FSType,
-		options: info.Options,
-		super:   info.VFSOptions,
-		virtual: info.Major == 0,
-	}
+	m := mountOf(info)
 	var st unix.Statx_t
 	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
 	err := unix.Statx(unix.AT_FDCWD, m.point, flags, unix.STATX_TYPE|unix.STATX_MNT_ID, &st)
@@ -77,6 +71,17 @@ func visible(info *mountinfo.Info) (mount, bool) {
 	}
 	m.mode = uint32(st.Mode) & unix.S_IFMT
 	return m, st.Mnt_id == uint64(info.ID)
+}
+
+// mountOf takes from a line what a layout needs.
+func mountOf(info *mountinfo.Info) mount {
+	return mount{
+		point:   info.Mountpoint,
+		fstype:  info.FSType,
+		options: info.Options,
+		super:   info.VFSOptions,
+		virtual: info.Major == 0,
+	}
 }
 
 // hasOption reports whether a comma-separated list holds word.
