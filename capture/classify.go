@@ -28,8 +28,8 @@ type Policy struct {
 // Check reports a pattern that is no pattern.
 func (p *Policy) Check() error {
 	for _, pattern := range append(p.Include, p.Exclude...) {
-		if !doublestar.ValidatePattern(pattern) || !strings.HasPrefix(pattern, "/") {
-			return fmt.Errorf("pattern %q: want a glob of absolute paths", pattern)
+		if !doublestar.ValidatePattern(pattern) || !strings.HasPrefix(pattern, "/") && !strings.HasPrefix(pattern, "**/") {
+			return fmt.Errorf("pattern %q: want a glob of absolute paths, or one that begins with **/", pattern)
 		}
 	}
 	return nil

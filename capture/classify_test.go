@@ -53,6 +53,7 @@ func TestClassify(t *testing.T) {
 		{"A tmp/inst/bin/x", Policy{Prefix: "/tmp/inst"}, "changed "},
 		{"A tmp/inst/bin/x", Policy{Include: []string{"/tmp/inst/**"}}, "changed include"},
 		{"A tmp/inst/bin/x", Policy{Include: []string{"/tmp/**"}, Exclude: []string{"/tmp/inst/**"}}, "noise exclude"},
+		{"A usr/share/x.bak", Policy{Exclude: []string{"**/*.bak"}}, "noise exclude"},
 		{"A root/.cache/go/x", Policy{}, "noise home"},
 		{"A root/bin/x", Policy{}, "changed "},
 		{"A home/me/.local/bin/x", Policy{Prefix: "/home/me/.local"}, "changed "},

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+)
+
+// signalError is the cause of a context that a signal cancelled.
+type signalError struct{ signal syscall.Signal }
+
+func (e *signalError) Error() string { return e.signal.String() }
+
+// commandRuns is true while signals belong to the command: the method passes
+// them on, and what becomes of them is the command's to decide.
+var commandRuns atomic.Bool
+
+// interruptible returns a context that is cancelled by the first signal that asks
+// us, and not the command, to end.
+func interruptible(parent context.Context) context.Context {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		for sig := range signals {
+			if !commandRuns.Load() {
+				cancel(&signalError{sig.(syscall.Signal)})
+			}
+		}
+	}()
+	return ctx
+}

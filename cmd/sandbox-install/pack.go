@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/plist"
+	"github.com/sandbox-install/sandbox-install/plist/dialect"
+	"github.com/sandbox-install/sandbox-install/tarball"
+)
+
+// capturedFiles are a list and the bytes of its files.
+type capturedFiles struct {
+	list *plist.List
+	tree plist.Tree
+}
+
+// packFlags say what goes into the package and how it is written. "run" and
+// "pack" share them.
+type packFlags struct {
+	policy   capture.Policy
+	name     string
+	version  string
+	dir      string
+	format   *oneOf
+	compress tarball.Compression
+	asJSON   bool
+	epoch    time.Time // from SOURCE_DATE_EPOCH; zero if not set
+}
+
+func (f *packFlags) register(cmd *cobra.Command) {
+	f.format = &oneOf{"pkgsrc", dialect.Formats()}
+	fl := cmd.Flags()
+	fl.StringVar(&f.name, "name", "", "name of the package (default: from the working directory)")
+	fl.StringVar(&f.version, "version", "", "version of the package (default: from the working directory, or 0)")
+	fl.StringVar(&f.policy.Prefix, "prefix", "", "pack only what is below this `DIR` (default: pack all, and find out where it lives)")
+	fl.StringVarP(&f.dir, "output", "o", ".", "write the files into this `DIR`")
+	fl.Var(f.format, "plist-format", "text form of the packing list")
+	fl.TextVar(&f.compress, "compress", tarball.Zstd, "compression of the tarball: zstd, gzip or none")
+	fl.StringArrayVar(&f.policy.Include, "include", nil, "pack what matches this `GLOB` (of absolute paths), whatever the rules say")
+	fl.StringArrayVar(&f.policy.Exclude, "exclude", nil, "do not pack what matches this `GLOB`")
+	fl.BoolVar(&f.asJSON, "json", false, "print the summary as JSON on standard output; the command's goes to standard error")
+	must(cmd.RegisterFlagCompletionFunc("plist-format", f.format.complete))
+	must(cmd.MarkFlagDirname("output"))
+}
+
+func packCommand(io *stdio) *cobra.Command {
+	flags := &packFlags{}
+	cmd := &cobra.Command{
+		Use:   "pack [flags] CAPTURE",
+		Short: "Classify a saved capture again and package it, without running anything",
+		Long: `Pack reads a capture that "run --save-capture" wrote and makes a package of it, with
+other --include, --exclude or --prefix than the run had.`,
+		Args: exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return flags.repack(cmd.Context(), io, args[0])
+		},
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+// repack packs a saved capture.
+func (f *packFlags) repack(ctx context.Context, stdio *stdio, name string) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	r, err := tarball.NewReader(file)
+	if err != nil {
+		return wrap(name, err)
+	}
+	l := r.List()
+	if f.name == "" {
+		f.name = l.Name
+	}
+	if f.version == "" {
+		f.version = l.Version
+	}
+	if err := f.prepare("", l.Name); err != nil {
+		return err
+	}
+	s := &summary{Notes: l.Notes}
+	return errors.Join(f.pack(ctx, stdio, s, capturedFiles{l, r}), r.Close())
+}
+
+// prepare checks the flags before anything is run, and fills in what they leave
+// open: the package's name from the working directory, else from the command.
+func (f *packFlags) prepare(dir, command string) error {
+	name, version := guessName(dir, command)
+	if f.name == "" {
+		f.name = name
+	}
+	if f.version == "" {
+		f.version = version
+	}
+	if strings.ContainsAny(f.name+f.version, "/\x00\n") {
+		return usagef("--name %q --version %q: not parts of a file name", f.name, f.version)
+	}
+	if f.policy.Prefix != "" {
+		if f.policy.Prefix[0] != '/' {
+			return usagef("--prefix %s: want an absolute path", f.policy.Prefix)
+		}
+		f.policy.Prefix = path.Clean(f.policy.Prefix)
+	}
+	if err := f.policy.Check(); err != nil {
+		return &usageError{err}
+	}
+	if s := os.Getenv("SOURCE_DATE_EPOCH"); s != "" {
+		sec, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return usagef("SOURCE_DATE_EPOCH=%q: want seconds since 1970", s)
+		}
+		f.epoch = time.Unix(sec, 0)
+	}
+	if st, err := os.Stat(f.dir); err != nil {
+		return &usageError{fmt.Errorf("output directory: %w", err)}
+	} else if !st.IsDir() {
+		return usagef("output directory: %s is no directory", f.dir)
+	}
+	f.policy.BuildDir = buildDir(dir)
+	return nil
+}
+
+func (f *packFlags) classify(l *plist.List) {
+	capture.Classify(l, f.policy)
+	l.Name, l.Version, l.Prefix = f.name, f.version, f.policy.Prefix
+	if l.Prefix == "" {
+		l.Prefix = capture.GuessPrefix(l)
+	}
+	if !f.epoch.IsZero() {
+		l.ClampTimes(f.epoch)
+	}
+}
+
+// pack classifies, writes both files and prints the summary. Both appear when
+// both are whole, or neither does; only a name that the text form can not hold
+// leaves the tarball alone, in which it is kept.
+func (f *packFlags) pack(ctx context.Context, stdio *stdio, s *summary, files capturedFiles) error {
+	f.classify(files.list)
+	s.count(files.list)
+	base := filepath.Join(f.dir, f.name+"-"+f.version)
+	var text bytes.Buffer
+	textErr := dialect.Write(&text, f.format.value, files.list.Packed())
+
+	tarName := base + f.compress.Suffix()
+	tar, err := f.writeTar(ctx, stdio, tarName, capturedFiles{files.list.Brief(), files.tree}, false)
+	if err != nil {
+		return err
+	}
+	defer tar.Cleanup() //nolint:errcheck // does nothing once the file is in place
+	if textErr != nil {
+		if err := tar.CloseAtomicallyReplace(); err != nil {
+			return err
+		}
+		return &hintedError{
+			fmt.Errorf("%s was not written: %w", base+".plist", textErr),
+			"--plist-format native can hold it, and so does " + tarName,
+		}
+	}
+	list, err := renameio.NewPendingFile(base+".plist", renameio.WithPermissions(0o644))
+	if err != nil {
+		return err
+	}
+	defer list.Cleanup() //nolint:errcheck // does nothing once the file is in place
+	if _, err := text.WriteTo(list); err != nil {
+		return err
+	}
+	if err := errors.Join(tar.Sync(), list.Sync()); err != nil {
+		return err
+	}
+	if err := errors.Join(tar.CloseAtomicallyReplace(), list.CloseAtomicallyReplace()); err != nil {
+		return err
+	}
+	s.Files = []string{base + ".plist", tarName}
+	return s.print(stdio, f.asJSON)
+}
+
+// writeTar writes a tarball beside its final name.
+func (f *packFlags) writeTar(ctx context.Context, stdio *stdio, name string, files capturedFiles, full bool) (*renameio.PendingFile, error) {
+	out, err := renameio.NewPendingFile(name, renameio.WithPermissions(0o644))
+	if err != nil {
+		return nil, err
+	}
+	step, end := progress(stdio.err, "packing")
+	err = tarball.Write(&cancelWriter{ctx, out}, files.list, files.tree, tarball.Options{
+		Compression: f.compress, Full: full, Progress: step,
+	})
+	end()
+	if err != nil {
+		return nil, errors.Join(wrap(name, err), out.Cleanup())
+	}
+	return out, nil
+}
+
+// save writes the whole capture, nothing left out, to be packed again.
+func (f *packFlags) save(ctx context.Context, stdio *stdio, name string, result *capture.Result) error {
+	f.classify(result.List)
+	out, err := f.writeTar(ctx, stdio, name, capturedFiles{result.List, result.Tree}, true)
+	if err != nil {
+		return err
+	}
+	return out.CloseAtomicallyReplace()
+}
+
+// A cancelWriter fails once its context is cancelled.
+type cancelWriter struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (c *cancelWriter) Write(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.w.Write(p)
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sandbox-install/sandbox-install/plist"
+	"github.com/sandbox-install/sandbox-install/plist/dialect"
+	"github.com/sandbox-install/sandbox-install/tarball"
+)
+
+// printCommand is "plist print".
+func printCommand(stdio *stdio) *cobra.Command {
+	var changes, null, all bool
+	format := &oneOf{"native", dialect.Formats()}
+	cmd := &cobra.Command{
+		Use:   "print FILE",
+		Short: "Print the packing list of a tarball, or a native packing list",
+		Long: `Print shows the packing list that a tarball holds.
+
+With --changes it prints a record a path, OP<TAB>/ABSOLUTE/PATH, for scripts. OP is
+A (added), M (content modified), m (only metadata), T (another type) or D (deleted).
+Records end in a newline, or with -0 in a NUL byte.`,
+		Args: exactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			l, err := readList(args[0])
+			if err != nil {
+				return err
+			}
+			if !changes {
+				if !all {
+					l = l.Packed()
+				}
+				return dialect.Write(stdio.out, format.value, l)
+			}
+			end := byte('\n')
+			if null {
+				end = 0
+			}
+			return printChanges(stdio.out, l, all, end)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&changes, "changes", false, "print OP<TAB>PATH records")
+	f.BoolVarP(&null, "null", "0", false, "end records with a NUL byte")
+	f.BoolVar(&all, "all", false, "also what is not packed: noise, shared, identical, outside the prefix")
+	f.Var(format, "plist-format", "text form")
+	must(cmd.RegisterFlagCompletionFunc("plist-format", format.complete))
+	return cmd
+}
+
+// must is for what only a bug of ours can make fail.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// readList reads the packing list of a tarball, or one in the native form.
+func readList(name string) (*plist.List, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	l, err := plist.ReadNative(f)
+	if !errors.Is(err, plist.ErrNotNative) {
+		return l, wrap(name, err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	r, err := tarball.NewReader(f)
+	if err != nil {
+		return nil, wrap(name, err)
+	}
+	return r.List(), wrap(name, r.Close())
+}
+
+func wrap(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+// printChanges writes a record a path.
+func printChanges(w io.Writer, l *plist.List, all bool, end byte) error {
+	bw := bufio.NewWriter(w)
+	for i := range l.Entries {
+		e := &l.Entries[i]
+		if e.Changed == plist.ChangedLinks || !all && !e.Packed() {
+			continue
+		}
+		path := "/" + e.Path
+		if e.Path == "." {
+			path = "/"
+		}
+		// A bufio.Writer keeps its first error for Flush.
+		fmt.Fprintf(bw, "%c\t%s%c", changeLetter(e), path, end)
+	}
+	return bw.Flush()
+}
+
+// changeLetter says in one letter what happened to a path.
+func changeLetter(e *plist.Entry) byte {
+	switch {
+	case e.Op == plist.OpAdd:
+		return 'A'
+	case e.Op == plist.OpDelete:
+		return 'D'
+	case e.Changed&plist.ChangedType != 0:
+		return 'T'
+	case e.Changed&plist.ChangedContent != 0:
+		return 'M'
+	}
+	return 'm'
+}

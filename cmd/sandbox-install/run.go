@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+)
+
+// runFlags are the flags of "run": how to capture, and how to pack the result.
+type runFlags struct {
+	pack       packFlags
+	method     *oneOf
+	network    *oneOf
+	isolate    *oneOf
+	root       string
+	chdir      string
+	staging    string
+	saved      string
+	shareRun   bool
+	keepFailed bool
+	verbose    bool
+}
+
+func runCommand(io *stdio) *cobra.Command {
+	flags := &runFlags{}
+	cmd := &cobra.Command{
+		Use:   "run [flags] -- COMMAND...",
+		Short: "Run an installation under a capture method and package what it wrote",
+		Long: `Run starts COMMAND so that it sees the whole system, writable and in its usual
+places, while every write goes elsewhere. Then it writes NAME-VERSION.plist and
+NAME-VERSION.tar.zst into the output directory.
+
+The exit status is the command's own; 125 if sandbox-install itself failed, 126
+or 127 if the command could not be started, 2 for a wrong command line. If the
+command fails nothing is written unless --keep-failed is given.
+
+SOURCE_DATE_EPOCH, if set, is the latest time that any packed file will have.`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return flags.run(cmd.Context(), io, args)
+		},
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+func (f *runFlags) register(cmd *cobra.Command) {
+	f.method = &oneOf{"auto", methodNames()}
+	f.network = &oneOf{"host", []string{"host", "none"}}
+	f.isolate = &oneOf{"namespaces", []string{"namespaces", "container"}}
+	fl := cmd.Flags()
+	fl.SetInterspersed(false) // flags after the command are the command's
+	fl.Var(f.method, "method", "capture method")
+	fl.StringVar(&f.root, "root", "", "run inside another root file system: a directory, or a tar archive (.tar, .tar.gz, .tar.zst)")
+	fl.StringVar(&f.chdir, "chdir", "", "working directory of the command (default: this one; / with --root)")
+	fl.StringVar(&f.staging, "staging", "", "directory to keep writes in during the run (default: one that works)")
+	fl.StringVar(&f.saved, "save-capture", "", "also write the whole capture, noise included, to this `FILE` for \"sandbox-install pack\"")
+	fl.BoolVar(&f.shareRun, "share-run", false, "let the command reach host daemons through /run")
+	fl.Var(f.network, "network", "network of the command")
+	fl.Var(f.isolate, "isolate", "how far to keep the command from the machine")
+	fl.BoolVar(&f.keepFailed, "keep-failed", false, "write the files although the command failed")
+	fl.BoolVarP(&f.verbose, "verbose", "v", false, "say which methods were passed over and why, and what is being done")
+	for name, words := range map[string]*oneOf{"method": f.method, "network": f.network, "isolate": f.isolate} {
+		must(cmd.RegisterFlagCompletionFunc(name, words.complete))
+	}
+	f.pack.register(cmd)
+}
+
+// run captures the command, packs what it did, and passes its status on.
+func (f *runFlags) run(ctx context.Context, stdio *stdio, args []string) error {
+	if len(args) == 0 {
+		return errNoCommand
+	}
+	dir, err := f.workingDir()
+	if err != nil {
+		return err
+	}
+	if err := f.pack.prepare(dir, args[0]); err != nil {
+		return err
+	}
+	verbose := io.Discard
+	if f.verbose {
+		verbose = stdio.err
+	}
+	method, err := chooseMethod(ctx, f.method.value, verbose)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(verbose, "sandbox-install: capturing by %s\n", method.Name())
+
+	root, err := openRoot(ctx, f.root, f.staging)
+	if err != nil {
+		return err
+	}
+	step, end := progress(stdio.err, "reading what was written")
+	commandRuns.Store(true)
+	result, err := method.Run(ctx, f.command(args, dir, root.dir, stdio, step))
+	commandRuns.Store(false)
+	end()
+	if err != nil {
+		return errors.Join(err, root.remove())
+	}
+	err = f.finish(ctx, stdio, method, result)
+	return errors.Join(err, result.Close(), root.remove())
+}
+
+func (f *runFlags) command(args []string, dir, root string, stdio *stdio, step func(int)) capture.Command {
+	c := capture.Command{
+		Args: args, Env: os.Environ(), Dir: dir,
+		Stdin: stdio.in, Stdout: stdio.out, Stderr: stdio.err,
+		Root: root, Staging: f.staging,
+		ShareRun: f.shareRun, NoNetwork: f.network.value == "none",
+		Ended:    func() { commandRuns.Store(false) },
+		Progress: step,
+	}
+	if f.isolate.value == "container" {
+		c.Isolate = capture.IsolateContainer
+	}
+	if f.pack.asJSON {
+		c.Stdout = stdio.err // standard output carries the summary alone
+	}
+	if f.verbose {
+		c.Log = slog.New(slog.NewTextHandler(stdio.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	return c
+}
+
+// workingDir is where the command starts, inside its root.
+func (f *runFlags) workingDir() (string, error) {
+	switch {
+	case f.chdir != "":
+		if f.chdir[0] != '/' {
+			return "", usagef("--chdir %s: want an absolute path", f.chdir)
+		}
+		return f.chdir, nil
+	case f.root != "":
+		return "/", nil
+	}
+	return os.Getwd()
+}
+
+// finish writes what was captured, if it is to be kept, and returns the
+// command's status.
+func (f *runFlags) finish(ctx context.Context, stdio *stdio, method capture.Method, result *capture.Result) error {
+	s := &summary{Method: method.Name(), ExitStatus: result.ExitCode, Blind: result.Blind, Notes: result.List.Notes}
+	failed := result.ExitCode != 0
+	if failed && !f.keepFailed {
+		fmt.Fprintf(stdio.err, "sandbox-install: the command ended with status %d; nothing was written\n", result.ExitCode)
+		fmt.Fprintln(stdio.err, "hint: --keep-failed keeps what it did up to there")
+		f.pack.classify(result.List)
+		s.count(result.List)
+		return errors.Join(s.print(stdio, f.pack.asJSON), statusError(result.ExitCode))
+	}
+	if f.saved != "" {
+		if err := f.pack.save(ctx, stdio, f.saved, result); err != nil {
+			return err
+		}
+	}
+	if err := f.pack.pack(ctx, stdio, s, capturedFiles{result.List, result.Tree}); err != nil {
+		return err
+	}
+	if failed {
+		return statusError(result.ExitCode)
+	}
+	return nil
+}
