@@ -308,11 +308,8 @@ func (h *Header) offset(rva, n uint64) (int64, bool) {
 	return 0, false
 }
 
-// span returns what the image takes at its base, in whole slots. A base that is
-// not aligned to a slot touches one more.
-func (h *Header) span() Range {
-	return Range{h.Base &^ (Granularity - 1), roundUp(h.Base+uint64(h.Size), Granularity)}
-}
+// span returns what the image takes at its base.
+func (h *Header) span() Range { return spanAt(h.Base, h.Size) }
 
 // Limits returns the range of addresses an image may have by its machine and
 // flags: nothing below 64 KiB, which is never mapped; the 2 GiB of a 32-bit

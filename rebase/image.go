@@ -59,18 +59,28 @@ func Read(r io.ReaderAt, length int64) (*Image, error) {
 		return nil, err
 	}
 	image := &Image{Header: *h}
-	if err := h.fixed(); err != nil {
-		return image, err
-	}
-	if image.fixups, err = h.readFixups(r); err != nil {
-		return image, &Fixed{RuleFixups, err.Error()}
+	if fixed := image.readRest(r); fixed != nil {
+		return image, fixed
 	}
 	return image, nil
 }
 
+// readRest reads what is not in the header, and returns why the image must stay
+// where it is, or nil.
+func (m *Image) readRest(r io.ReaderAt) *Fixed {
+	if fixed := m.fixed(); fixed != nil {
+		return fixed
+	}
+	var err error
+	if m.fixups, err = m.readFixups(r); err != nil {
+		return &Fixed{RuleFixups, err.Error()}
+	}
+	return nil
+}
+
 // fixed reports the rule by which the headers alone forbid to move the image.
 // A signature is not among them: whether it may be dropped is the user's choice.
-func (h *Header) fixed() error {
+func (h *Header) fixed() *Fixed {
 	switch {
 	case h.subsystem >= 10 && h.subsystem <= 13:
 		return &Fixed{RuleEFI, "an EFI image: the firmware chooses its place"}

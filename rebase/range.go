@@ -37,3 +37,9 @@ func (r Range) within(o Range) bool   { return o.Low <= r.Low && r.High <= o.Hig
 func (r Range) intersect(o Range) Range {
 	return Range{max(r.Low, o.Low), min(r.High, o.High)}
 }
+
+// spanAt returns what an image takes at a base, in whole slots. At a base that
+// is not aligned to a slot it touches one more.
+func spanAt(base uint64, size uint32) Range {
+	return Range{base &^ (Granularity - 1), roundUp(base+uint64(size), Granularity)}
+}

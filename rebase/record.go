@@ -40,9 +40,12 @@ type Past struct {
 
 // Span returns the addresses kept for the image, from the slot it begins in.
 func (r *Record) Span() Range {
-	low := r.Base &^ (Granularity - 1)
-	return Range{low, low + max(r.Reserved, roundUp(r.Base-low+uint64(r.Size), Granularity))}
+	span := r.exact()
+	return Range{span.Low, max(span.High, span.Low+r.Reserved)}
 }
+
+// exact returns what the image itself takes of its Span.
+func (r *Record) exact() Range { return spanAt(r.Base, r.Size) }
 
 // matches reports whether a file with these headers is most likely the recorded
 // one: all that the record knows of it is equal, but the content is not read.

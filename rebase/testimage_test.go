@@ -71,7 +71,7 @@ func putOptional(opt []byte, o imageOptions, pages, relocLen uint32) {
 	le.PutUint16(opt, magic)
 	le.PutUint32(opt[32:], page)
 	le.PutUint32(opt[36:], 0x200)
-	le.PutUint32(opt[56:], (pages+2)*page)
+	le.PutUint32(opt[56:], uint32(roundUp(uint64((pages+1)*page+max(relocLen, 1)), page)))
 	le.PutUint32(opt[60:], testData)
 	le.PutUint16(opt[68:], max(o.subsystem, 3))
 	le.PutUint32(opt[dirs-4:], 16)

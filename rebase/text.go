@@ -117,7 +117,7 @@ func (p *recordParser) finish() (Record, error) {
 		return Record{}, err
 	}
 	was, err := p.group("was-base", "was-checksum", "was-blake3")
-	if err != nil || p.seen["was-signature"] && (!was || len(p.was.Signature) == 0) {
+	if err != nil || was && !file || p.seen["was-signature"] && (!was || len(p.was.Signature) == 0) {
 		return Record{}, errors.New("the was- words are not complete")
 	}
 	if file {

@@ -1,0 +1,265 @@
+package rebase
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+
+	"github.com/sandbox-install/sandbox-install/plist"
+	"github.com/zeebo/blake3"
+)
+
+// Apply carries the plan out: the moved images are written beside the old ones
+// and verified, then the database is saved, then the new files get their names.
+// After a crash before the database is saved nothing has happened; after one
+// later, applying again finishes the job.
+//
+// What goes wrong with one file becomes its Action Fail, and the others go on.
+// An error means that the database could not be saved and no file was replaced,
+// or that ctx was cancelled.
+//
+// Preconditions: the caller has held the lock of the database since before the
+// plan was made.
+func (p *Plan) Apply(ctx context.Context) error {
+	jobs := p.jobs()
+	if err := each(ctx, jobs, (*job).stage); err != nil {
+		return errors.Join(err, discardAll(jobs))
+	}
+	for _, j := range jobs {
+		if j.err == nil {
+			p.policy.Database.Put(j.record)
+		}
+	}
+	if err := p.policy.Database.Save(); err != nil {
+		return errors.Join(err, discardAll(jobs))
+	}
+	commitAll(p.root, jobs)
+	for _, j := range jobs {
+		if j.err != nil {
+			j.placement.Action, j.placement.Reason = Fail, j.err.Error()
+		}
+	}
+	return nil
+}
+
+// A job is what applying does for one placement.
+type job struct {
+	root      *os.Root
+	placement *Placement
+	drop      bool // the signature, if there is one
+	record    Record
+	next      *replacement // nil if the file stays
+	err       error
+}
+
+// jobs lists what has to be read, written or recorded anew.
+func (p *Plan) jobs() []*job {
+	var jobs []*job
+	for i := range p.Placements {
+		pl := &p.Placements[i]
+		recorded := pl.Action == Keep || pl.Action == Move || pl.Action == Left && pl.Reserved > 0
+		s := pl.subject
+		if !recorded || s.known && pl.Action != Move && s.record.Reserved == pl.Reserved {
+			continue
+		}
+		jobs = append(jobs, &job{root: p.root, placement: pl, drop: p.policy.DropSignature})
+	}
+	return jobs
+}
+
+func discardAll(jobs []*job) error {
+	var errs []error
+	for _, j := range jobs {
+		if j.next != nil {
+			errs = append(errs, j.next.discard())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// stage makes the job's record and, for a move, its new file.
+func (j *job) stage() { j.err = j.prepare() }
+
+func (j *job) prepare() error {
+	pl := j.placement
+	file, err := readFile(j.root, pl.Path)
+	if err != nil {
+		return err
+	}
+	h, err := ReadHeader(bytes.NewReader(file), int64(len(file)))
+	if err != nil || !h.same(&pl.subject.image.Header) {
+		return errChanged
+	}
+	j.record = Record{
+		Name: pl.Name, Machine: pl.Machine, Base: pl.To, Size: pl.Size, Reserved: pl.Reserved,
+		File: identity(h, file),
+	}
+	old := pl.subject.record
+	if old != nil && old.File != nil && old.File.Digest == j.record.File.Digest {
+		j.record.Was = old.Was
+	}
+	if pl.Action != Move {
+		return nil
+	}
+	if err := j.move(file, h); err != nil {
+		return err
+	}
+	if old != nil && old.File != nil && old.File.Digest == j.record.File.Digest {
+		j.record.Was = old.Was // an earlier run recorded this very move, but did not come to the end
+	}
+	return nil
+}
+
+var errChanged = errors.New("the file has changed since the plan was made")
+
+// same reports whether two headers are most likely of the same file.
+func (h *Header) same(o *Header) bool {
+	return h.Base == o.Base && h.Size == o.Size && h.Length == o.Length && h.Stamp == o.Stamp && h.CheckSum == o.CheckSum
+}
+
+// move stages the moved image and completes the record.
+func (j *job) move(file []byte, h *Header) error {
+	past := j.record.Was
+	if past == nil {
+		past = &Past{Original{Base: h.Base, CheckSum: h.CheckSum}, j.record.File.Digest}
+	}
+	if h.Signed() && j.drop {
+		var err error
+		if file, past.Signature, err = h.Unsign(file); err != nil {
+			return err
+		}
+	}
+	m, err := Read(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		return err
+	}
+	moved, err := m.Move(file, j.placement.To)
+	if err != nil {
+		return err
+	}
+	if err := Verify(file, moved); err != nil {
+		return err
+	}
+	j.record.Was = past
+	return j.write(moved, past)
+}
+
+// write stages the new file and verifies what is read back: undone in memory, it
+// has to be the original.
+func (j *job) write(moved []byte, past *Past) error {
+	pl := j.placement
+	j.next = &replacement{root: j.root, name: pl.Path, old: pl.subject.info}
+	if err := j.next.stage(moved); err != nil {
+		return err
+	}
+	again, err := readFile(j.root, j.next.staged())
+	if err == nil && !bytes.Equal(again, moved) {
+		err = errors.New("what was written is not what is read back")
+	}
+	if err == nil {
+		err = past.check(again)
+	}
+	if err != nil {
+		return errors.Join(err, j.next.discard())
+	}
+	m, err := ReadHeader(bytes.NewReader(again), int64(len(again)))
+	if err != nil {
+		return errors.Join(err, j.next.discard())
+	}
+	j.record.File = identity(m, again)
+	return nil
+}
+
+// check reports how a moved image would not become the original again.
+func (p *Past) check(moved []byte) error {
+	file, err := Restore(moved, p.Original)
+	if err != nil {
+		return err
+	}
+	if digest(file) != p.Digest {
+		return errors.New("undone, it would not be the original")
+	}
+	return nil
+}
+
+// commitAll gives the staged files their names.
+func commitAll(root *os.Root, jobs []*job) {
+	dirs := make(map[string][]*job)
+	for _, j := range jobs {
+		if j.err != nil || j.next == nil {
+			continue
+		}
+		if j.err = j.commit(); j.err != nil {
+			j.err = errors.Join(j.err, j.next.discard())
+			continue
+		}
+		for _, f := range append([]File{j.placement.File}, j.placement.subject.links...) {
+			dirs[path.Dir(f.Path)] = append(dirs[path.Dir(f.Path)], j)
+		}
+	}
+	for dir, jobs := range dirs {
+		if err := syncDir(root, dir); err != nil {
+			for _, j := range jobs {
+				j.err = err
+			}
+		}
+	}
+}
+
+// commit renames the new file, and gives it the further names of the old one.
+// It refuses if there is another file than the plan was made for.
+func (j *job) commit() error {
+	old := j.placement.subject.info
+	now, err := j.root.Lstat(j.placement.Path)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(old, now) || !old.ModTime().Equal(now.ModTime()) || old.Size() != now.Size() {
+		return errChanged
+	}
+	if err := j.next.commit(); err != nil {
+		return err
+	}
+	for _, link := range j.placement.subject.links {
+		r := replacement{root: j.root, name: link.Path}
+		if err := r.discard(); err != nil {
+			return err
+		}
+		if err := j.root.Link(j.placement.Path, r.staged()); err != nil {
+			return err
+		}
+		if err := r.commit(); err != nil {
+			return errors.Join(err, r.discard())
+		}
+	}
+	return nil
+}
+
+// readFile reads a whole file, bounded by what an image can be.
+func readFile(root *os.Root, name string) ([]byte, error) {
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > 1<<31 {
+		return nil, fmt.Errorf("%s: larger than 2 GiB", name)
+	}
+	b := make([]byte, info.Size())
+	_, err = io.ReadFull(f, b)
+	return b, err
+}
+
+func identity(h *Header, file []byte) *Identity {
+	return &Identity{Length: h.Length, Stamp: h.Stamp, CheckSum: h.CheckSum, Digest: digest(file)}
+}
+
+func digest(file []byte) plist.Digest { return blake3.Sum256(file) }

@@ -1,0 +1,170 @@
+package rebase
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// applyUntilSaved is Apply, killed between saving the database and giving the
+// new files their names.
+func (b *bed) applyUntilSaved(p Policy, names ...string) {
+	b.Helper()
+	plan := b.plan(p, names...)
+	jobs := plan.jobs()
+	if err := each(context.Background(), jobs, (*job).stage); err != nil {
+		b.Fatal(err)
+	}
+	for _, j := range jobs {
+		if j.err != nil {
+			b.Fatal(j.err)
+		}
+		b.db.Put(j.record)
+	}
+	if err := b.db.Save(); err != nil {
+		b.Fatal(err)
+	}
+	b.db = b.reopened()
+}
+
+func (b *bed) findings() []Finding {
+	b.Helper()
+	findings, err := Check(context.Background(), b.root, b.db, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return findings
+}
+
+func TestCrash(t *testing.T) {
+	b := newBed(t)
+	before := b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64}})
+	b.applyUntilSaved(Policy{}, "/a.dll")
+	if !bytes.Equal(b.read("/a.dll"), before["/a.dll"]) {
+		t.Fatal("the file is not the old one")
+	}
+	if f := b.findings(); len(f) != 1 || f[0].Problem != Pending {
+		t.Errorf("findings %v", f)
+	}
+
+	b.apply(Policy{}, "/a.dll")
+	b.check()
+	checkNoLitter(t, b.dir)
+
+	// a second move that crashes must not forget what was before the first
+	b.db.Find("/a.dll").Base = 0x300000000 // another tool's doing
+	b.applyUntilSaved(Policy{}, "/a.dll")
+	b.apply(Policy{}, "/a.dll")
+	b.check()
+	b.undoAll([]string{"/a.dll"})
+	if !bytes.Equal(b.read("/a.dll"), before["/a.dll"]) {
+		t.Error("not restored after two moves and a crash")
+	}
+}
+
+// TestCrashInUndo has the original back, but the record still there.
+func TestCrashInUndo(t *testing.T) {
+	b := newBed(t)
+	before := b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64}})
+	b.apply(Policy{}, "/a.dll")
+	b.writeFile("/a.dll", before["/a.dll"])
+	b.undoAll([]string{"/a.dll"})
+	if !bytes.Equal(b.read("/a.dll"), before["/a.dll"]) || b.reopened().Find("/a.dll") != nil {
+		t.Error("undo was not finished")
+	}
+}
+
+func TestCheck(t *testing.T) {
+	tests := map[string]struct {
+		want Problem
+		harm func(b *bed)
+	}{
+		"missing":          {Missing, func(b *bed) { os.Remove(filepath.Join(b.dir, "a.dll")) }},
+		"a changed byte":   {Modified, func(b *bed) { c := b.read("/a.dll"); c[0x500]++; b.writeFile("/a.dll", c) }},
+		"another image":    {Modified, func(b *bed) { b.write(map[string]imageOptions{"/a.dll": {machine: I386, base: 0x10000000}}) }},
+		"no image":         {Modified, func(b *bed) { b.writeFile("/a.dll", []byte("no image")) }},
+		"past not to have": {Broken, func(b *bed) { b.db.Find("/a.dll").Was.CheckSum++ }},
+		"collision": {Collides, func(b *bed) {
+			r := *b.db.Find("/b.dll")
+			r.Name, r.Base = "/a.dll", r.Base+Granularity
+			b.db.Find("/b.dll").Size = 2 * Granularity
+			b.db.Put(r)
+		}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64}, "/b.dll": {machine: AMD64, base: 0x340000000}})
+			b.apply(Policy{}, "/a.dll", "/b.dll")
+			b.check()
+			tt.harm(b)
+			if f := b.findings(); len(f) == 0 || f[0].Name != "/a.dll" || f[0].Problem != tt.want {
+				t.Errorf("findings %v", f)
+			}
+		})
+	}
+}
+
+// TestRefusesChangedFile replaces the file between plan and rename.
+func TestRefusesChangedFile(t *testing.T) {
+	for name, when := range map[string]string{"before it is read": "stage", "before the rename": "commit"} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64}})
+			jobs := b.plan(Policy{}, "/a.dll").jobs()
+			if when == "stage" {
+				b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64, seed: 1}})
+			}
+			err := jobs[0].prepare()
+			if when == "commit" {
+				b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64, pages: 2}})
+				err = jobs[0].commit()
+			}
+			if err != errChanged {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// TestHardLinks moves a file that has two names.
+func TestHardLinks(t *testing.T) {
+	b := newBed(t)
+	b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64}})
+	if err := os.Link(filepath.Join(b.dir, "a.dll"), filepath.Join(b.dir, "b.dll")); err != nil {
+		t.Skip(err)
+	}
+	plan := b.apply(Policy{}, "/a.dll", "/b.dll")
+	if got := told(plan); got != "/a.dll move 0x3fffe0000\n" {
+		t.Errorf("got\n%s", got)
+	}
+	one, err1 := os.Stat(filepath.Join(b.dir, "a.dll"))
+	two, err2 := os.Stat(filepath.Join(b.dir, "b.dll"))
+	if err1 != nil || err2 != nil || !os.SameFile(one, two) {
+		t.Error("no longer two names of one file")
+	}
+}
+
+// TestAttributes keeps mode and times.
+func TestAttributes(t *testing.T) {
+	b := newBed(t)
+	b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64}})
+	name := filepath.Join(b.dir, "a.dll")
+	if err := os.Chmod(name, 0o2751|os.ModeSetgid); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.apply(Policy{}, "/a.dll")
+	after, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.SameFile(before, after) || before.Mode() != after.Mode() || !before.ModTime().Equal(after.ModTime()) {
+		t.Errorf("%v %v became %v %v", before.Mode(), before.ModTime(), after.Mode(), after.ModTime())
+	}
+}

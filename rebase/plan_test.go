@@ -1,0 +1,396 @@
+package rebase
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A bed is a directory of images with a database.
+type bed struct {
+	testing.TB
+	dir  string
+	root *os.Root
+	db   *Database
+}
+
+func newBed(t testing.TB) *bed {
+	t.Helper()
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	return &bed{t, dir, root, NewDatabase(filepath.Join(dir, "db"))}
+}
+
+// write makes the images, by name, and returns their bytes.
+func (b *bed) write(images map[string]imageOptions) map[string][]byte {
+	b.Helper()
+	content := make(map[string][]byte)
+	for name, o := range images {
+		content[name] = newImage(b, o)
+		b.writeFile(name, content[name])
+	}
+	return content
+}
+
+func (b *bed) writeFile(name string, content []byte) {
+	b.Helper()
+	full := filepath.Join(b.dir, name)
+	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(full, content, 0o755); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bed) read(name string) []byte {
+	b.Helper()
+	content, err := os.ReadFile(filepath.Join(b.dir, name))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return content
+}
+
+func (b *bed) plan(p Policy, names ...string) *Plan {
+	b.Helper()
+	var files []File
+	for _, name := range names {
+		f, err := FileOf(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	p.Database = b.db
+	if p.Target == "" {
+		p.Target = TargetCygwin
+	}
+	plan, err := NewPlan(context.Background(), b.root, files, &p)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return plan
+}
+
+func (b *bed) apply(p Policy, names ...string) *Plan {
+	b.Helper()
+	plan := b.plan(p, names...)
+	if err := plan.Apply(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	return plan
+}
+
+// check fails the test if the database and the files are not in order.
+func (b *bed) check(respect ...*Database) {
+	b.Helper()
+	findings, err := Check(context.Background(), b.root, b.db, respect)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, f := range findings {
+		b.Errorf("%s: %s: %s %v", f.Name, f.Problem, f.Reason, f.With)
+	}
+}
+
+// told renders what a plan says, a line a file.
+func told(p *Plan) string {
+	var s strings.Builder
+	for _, pl := range p.Placements {
+		fmt.Fprintf(&s, "%s %s", pl.Name, pl.Action)
+		if pl.Action == Move {
+			fmt.Fprintf(&s, " %#x", pl.To)
+		}
+		if pl.Rule != "" {
+			fmt.Fprintf(&s, " %s", pl.Rule)
+		}
+		if len(pl.With) > 0 {
+			fmt.Fprintf(&s, " with %s", strings.Join(pl.With, ","))
+		}
+		s.WriteString("\n")
+	}
+	return s.String()
+}
+
+const defaultBase64 = 0x180000000
+
+func TestPlan(t *testing.T) {
+	dll := func(base uint64, pages int) imageOptions { return imageOptions{machine: AMD64, base: base, pages: pages} }
+	dll32 := func(base uint64, pages int) imageOptions {
+		return imageOptions{machine: I386, base: base, pages: pages}
+	}
+	tests := map[string]struct {
+		images map[string]imageOptions
+		policy Policy
+		want   string
+	}{
+		"from the top, large ones first, with slack": {
+			images: map[string]imageOptions{"/a": dll(defaultBase64, 1), "/b": dll(defaultBase64, 200)},
+			want:   "/a move 0x3ffef0000\n/b move 0x3fff10000\n",
+		},
+		"out of the way of nobody, it stays": {
+			images: map[string]imageOptions{"/a": dll(0x340000000, 1), "/b": dll(0x350000000, 1)},
+			want:   "/a keep\n/b keep\n",
+		},
+		"of two on one base the smaller moves": {
+			images: map[string]imageOptions{"/a": dll(0x340000000, 1), "/b": dll(0x340000000, 2)},
+			want:   "/a move 0x3fffe0000\n/b keep\n",
+		},
+		"machines have an address space each": {
+			images: map[string]imageOptions{"/a": dll32(0x10000000, 1), "/b": dll(0x340000000, 1), "/c": {machine: ARM64, base: 0x340000000}},
+			want:   "/a keep\n/b keep\n/c keep\n",
+		},
+		"outside the target's room it moves": {
+			images: map[string]imageOptions{"/a": dll(0x500000000, 1), "/b": dll32(0x71000000, 1)},
+			want:   "/a move 0x3fffe0000\n/b move 0x6ffe0000\n",
+		},
+		"Windows takes any address": {
+			images: map[string]imageOptions{"/a": dll(0x7ff000000000, 1), "/b": dll(defaultBase64, 1), "/c": dll(defaultBase64, 1)},
+			policy: Policy{Target: TargetWindows},
+			want:   "/a keep\n/b keep\n/c move 0x7effffe0000\n",
+		},
+		"keep-out": {
+			images: map[string]imageOptions{"/a": dll(0x340000000, 1), "/b": dll(defaultBase64, 1)},
+			policy: Policy{KeepOut: []Range{{0x340000001, 0x340000002}, {0x3ff000001, 0x400000000}}},
+			want:   "/a move 0x3fefe0000\n/b move 0x3fefc0000\n",
+		},
+		"pins": {
+			images: map[string]imageOptions{"/x/a": dll(defaultBase64, 1), "/x/b": dll(defaultBase64, 1), "/x/c": dll(defaultBase64, 1)},
+			policy: Policy{Pins: []Pin{{"a", 0}, {"/*/b", 0x300000000}}},
+			want:   "/x/a left pinned\n/x/b move 0x300000000\n/x/c move 0x3fffe0000\n",
+		},
+		"two pinned to one place": {
+			images: map[string]imageOptions{"/a": dll(defaultBase64, 2), "/b": dll(defaultBase64, 1)},
+			policy: Policy{Pins: []Pin{{"*", 0x300000000}}},
+			want:   "/a move 0x300000000\n/b fail with /a\n",
+		},
+		"what can not move has its place first": {
+			images: map[string]imageOptions{"/a": dll(0x340000000, 9), "/b": {machine: AMD64, base: 0x340000000, flags: fileStripped}},
+			want:   "/a move 0x3fffe0000\n/b left stripped\n",
+		},
+		"two that can not move": {
+			images: map[string]imageOptions{"/a": {machine: AMD64, base: 0x340000000, flags: fileStripped}, "/b": {machine: AMD64, base: 0x340000000, signature: []byte("8 bytes!")}},
+			want:   "/a left stripped\n/b fail signed with /a\n",
+		},
+		"a signature dropped when asked": {
+			images: map[string]imageOptions{"/a": {machine: AMD64, base: 0x500000000, signature: []byte("8 bytes!")}},
+			policy: Policy{DropSignature: true},
+			want:   "/a move 0x3fffe0000\n",
+		},
+		"no room": {
+			images: map[string]imageOptions{"/a": dll(defaultBase64, 1), "/b": dll(defaultBase64, 1), "/c": dll(defaultBase64, 1)},
+			policy: Policy{Room: map[Machine]Range{AMD64: {0x300000000, 0x300030000}}},
+			want:   "/a move 0x300010000\n/b move 0x300000000\n/c fail\n",
+		},
+		"from above 4 GiB it stays above": {
+			images: map[string]imageOptions{"/a": dll(defaultBase64, 1), "/b": dll(0x60000000, 1)},
+			policy: Policy{Room: map[Machine]Range{AMD64: {0x50000000, 0x100010000}}},
+			want:   "/a move 0x100000000\n/b keep\n",
+		},
+		"the C library stays, and has its zone": {
+			images: map[string]imageOptions{"/bin/cygwin1.dll": dll(0x300000000, 1), "/a": dll(0x300010000, 1), "/b": dll(0x300090000, 1), "/c": dll(0x2fffc0000, 1)},
+			want:   "/a move 0x3fffe0000\n/b keep\n/bin/cygwin1.dll left runtime\n/c move 0x3fffc0000\n",
+		},
+		"firmware and programs need no place": {
+			images: map[string]imageOptions{"/a": {machine: AMD64, subsystem: 10}, "/b": {machine: AMD64, subsystem: 10}},
+			want:   "/a left efi\n/b left efi\n",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			b.write(tt.images)
+			names := slices.Collect(maps.Keys(tt.images))
+			plan := b.apply(tt.policy, names...)
+			if got := told(plan); got != tt.want {
+				t.Errorf("got\n%swant\n%s", got, tt.want)
+			}
+			b.check()
+			for _, again := range b.plan(tt.policy, names...).Placements {
+				if again.Action == Move {
+					t.Errorf("the second run moves %s to %#x", again.Name, again.To)
+				}
+			}
+		})
+	}
+}
+
+// TestApplyAndUndo looks at the files themselves.
+func TestApplyAndUndo(t *testing.T) {
+	b := newBed(t)
+	before := b.write(map[string]imageOptions{
+		"/usr/bin/a.dll":   {machine: AMD64, base: defaultBase64, pages: 4},
+		"/usr/bin/b.dll":   {machine: AMD64, base: defaultBase64, signature: []byte("8 bytes!")},
+		"/usr/lib/c.so":    {machine: I386, base: 0x10000000, seed: 1},
+		"/usr/lib/d.so":    {machine: I386, base: 0x10000000, seed: 2, noSum: true},
+		"/usr/lib/keep.so": {machine: ARM64, base: 0x300000000},
+	})
+	names := slices.Collect(maps.Keys(before))
+	old, err := os.Open(filepath.Join(b.dir, "/usr/lib/d.so"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	plan := b.apply(Policy{DropSignature: true}, names...)
+	if plan.Failed() > 0 || plan.Moves() != 3 {
+		t.Errorf("plan:\n%s", told(plan))
+	}
+	for _, pl := range plan.Placements {
+		if pl.Action == Move && !strings.HasSuffix(pl.Name, "b.dll") {
+			checkMoved(t, before[pl.Name], b.read(pl.Name), pl.To)
+		}
+	}
+	b.check()
+	b.db = b.reopened()
+	b.check()
+	checkOpen(t, old, before["/usr/lib/d.so"])
+
+	b.undoAll(names)
+	for name, content := range before {
+		if !bytes.Equal(b.read(name), content) {
+			t.Errorf("%s: not restored", name)
+		}
+	}
+	for _, r := range b.reopened().Records() {
+		if r.Was != nil {
+			t.Errorf("%s is still recorded as moved", r.Name)
+		}
+	}
+	checkNoLitter(t, b.dir)
+}
+
+func (b *bed) reopened() *Database {
+	b.Helper()
+	db, err := Open(b.db.Path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return db
+}
+
+func (b *bed) undoAll(names []string) {
+	b.Helper()
+	var files []File
+	for _, name := range names {
+		files = append(files, File{name, name[1:]})
+	}
+	placements, err := Undo(context.Background(), b.root, files, b.db)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, pl := range placements {
+		if pl.Action == Fail {
+			b.Errorf("undo %s: %s", pl.Name, pl.Reason)
+		}
+	}
+}
+
+// checkOpen makes sure that who has the old file open still reads the old bytes.
+func checkOpen(t *testing.T, f *os.File, want []byte) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if _, err := f.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the open file changed: %v", err)
+	}
+}
+
+func checkNoLitter(t *testing.T, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
+		if strings.HasPrefix(d.Name(), ".rebase-") {
+			t.Errorf("%s was left", name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestUpdate is the life of one image: installed, updated in a staging
+// directory, grown within its slack and beyond it.
+func TestUpdate(t *testing.T) {
+	b := newBed(t)
+	update := func(pages int, seed byte) Placement {
+		t.Helper()
+		b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64, pages: pages, seed: seed}})
+		plan := b.apply(Policy{}, "/a.dll")
+		b.check()
+		return plan.Placements[0]
+	}
+	b.write(map[string]imageOptions{"/b.dll": {machine: AMD64, base: 0x3fffc0000}})
+	b.apply(Policy{}, "/b.dll") // takes 0x3fffc0000 and a slot of slack
+	first := update(1, 0)
+	if first.To != 0x3fffe0000 || first.Reserved != 2*Granularity {
+		t.Errorf("first placed at %#x with %#x bytes", first.To, first.Reserved)
+	}
+	if pl := update(2, 1); pl.To != first.To {
+		t.Errorf("an update of the same slots moved to %#x", pl.To)
+	}
+	if pl := update(25, 2); pl.To != first.To || pl.Reserved != 2*Granularity {
+		t.Errorf("an update that fits the slack moved to %#x", pl.To)
+	}
+	grown := update(40, 3)
+	if grown.To != 0x3fff80000 {
+		t.Errorf("an update that does not fit is at %#x", grown.To)
+	}
+	if pl := update(1, 4); pl.To != grown.To || pl.Reserved != grown.Reserved {
+		t.Errorf("a smaller update went to %#x, with %#x bytes", pl.To, pl.Reserved)
+	}
+}
+
+// TestOrder plans the same files in many orders.
+func TestOrder(t *testing.T) {
+	b := newBed(t)
+	images := make(map[string]imageOptions)
+	for i := range 30 {
+		images[fmt.Sprintf("/%d.dll", i)] = imageOptions{machine: AMD64, base: 0x300000000 + uint64(i%7)<<16, pages: 1 + i%20}
+	}
+	b.write(images)
+	names := slices.Sorted(maps.Keys(images))
+	want := told(b.plan(Policy{}, names...))
+	for range 10 {
+		names = slices.Collect(maps.Keys(images))
+		if got := told(b.plan(Policy{}, names...)); got != want {
+			t.Fatalf("got\n%swant\n%s", got, want)
+		}
+	}
+}
+
+// TestStackedLayers is a child database above a parent that changes later.
+func TestStackedLayers(t *testing.T) {
+	b := newBed(t)
+	parent := NewDatabase(filepath.Join(b.dir, "parent"))
+	parent.Put(Record{Name: "/base/p.dll", Machine: AMD64, Base: 0x340000000, Size: 0x9000, Reserved: 0x20000})
+	b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: 0x340000000}, "/b.dll": {machine: AMD64, base: 0x350000000}})
+	plan := b.apply(Policy{Respect: []*Database{parent}}, "/a.dll", "/b.dll")
+	if got := told(plan); got != "/a.dll move 0x3fffe0000\n/b.dll keep\n" {
+		t.Errorf("got\n%s", got)
+	}
+	b.check(parent)
+
+	parent.Put(Record{Name: "/base/q.dll", Machine: AMD64, Base: 0x350000000, Size: 0x9000, Reserved: 0x20000})
+	findings, err := Check(context.Background(), b.root, b.db, []*Database{parent})
+	if err != nil || len(findings) != 1 || findings[0].Problem != Collides || findings[0].With[0] != "/base/q.dll" {
+		t.Errorf("findings %v, %v", findings, err)
+	}
+	plan = b.apply(Policy{Respect: []*Database{parent}}, "/a.dll", "/b.dll")
+	if got := told(plan); got != "/a.dll keep\n/b.dll move 0x3fffc0000\n" {
+		t.Errorf("got\n%s", got)
+	}
+	b.check(parent)
+	if _, err := os.Stat(parent.Path); err == nil {
+		t.Error("the parent was written")
+	}
+}

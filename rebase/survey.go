@@ -1,0 +1,111 @@
+package rebase
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// A File is one image that a plan is made for.
+type File struct {
+	Name string // to be recorded: the absolute path it has when it is used
+	Path string // where it is read and replaced, relative to the plan's root
+}
+
+// FileOf returns the file of a recorded name in a root it is relative to.
+func FileOf(name string) (File, error) {
+	rel, ok := strings.CutPrefix(name, "/")
+	if !ok {
+		return File{}, fmt.Errorf("%s: not an absolute path", name)
+	}
+	return File{name, rel}, plist.CheckPath(rel)
+}
+
+// A subject is a file as the survey found it.
+type subject struct {
+	File
+	links  []File // further names of the same file
+	info   fs.FileInfo
+	image  *Image
+	fixed  *Fixed
+	record *Record // of this name, if there is one
+	known  bool    // the file is what the record says
+	brief  bool    // only the header was read, since the record says enough
+	err    error   // not an image, or not to be read
+}
+
+// survey reads the headers of all files and, of those that the database does
+// not know as they are, the relocation tables. The result is in the order of
+// the names, each once.
+func survey(ctx context.Context, root *os.Root, files []File, p *Policy) ([]*subject, error) {
+	files = slices.Clone(files)
+	slices.SortFunc(files, func(a, b File) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Path, b.Path)) })
+	files = slices.Compact(files)
+	subjects := make([]*subject, len(files))
+	for i, f := range files {
+		if i > 0 && files[i-1].Name == f.Name {
+			return nil, fmt.Errorf("%s: two files are to have this name, %s and %s", f.Name, files[i-1].Path, f.Path)
+		}
+		subjects[i] = &subject{File: f, record: p.Database.Find(f.Name)}
+	}
+	if err := each(ctx, subjects, func(s *subject) { s.read(root, p.Compact) }); err != nil {
+		return nil, err
+	}
+	return joinLinks(subjects), nil
+}
+
+// read looks at the file. With all, the relocation table is read even if the
+// record says enough.
+func (s *subject) read(root *os.Root, all bool) {
+	s.image, s.fixed, s.known, s.brief, s.err = nil, nil, false, false, nil
+	if s.info, s.err = root.Lstat(s.Path); s.err != nil {
+		return
+	}
+	if !s.info.Mode().IsRegular() {
+		s.err = errors.New("not a regular file")
+		return
+	}
+	f, err := root.Open(s.Path)
+	if err != nil {
+		s.err = err
+		return
+	}
+	defer f.Close()
+	h, err := ReadHeader(f, s.info.Size())
+	if err != nil {
+		s.err = err
+		return
+	}
+	s.image = &Image{Header: *h}
+	s.known = s.record != nil && s.record.matches(h)
+	if s.brief = s.known && !all; !s.brief {
+		s.fixed = s.image.readRest(f)
+	}
+}
+
+// joinLinks makes one subject of all names that are hard links to one file.
+func joinLinks(subjects []*subject) []*subject {
+	first := make(map[[2]uint64]*subject)
+	return slices.DeleteFunc(subjects, func(s *subject) bool {
+		if s.err != nil {
+			return false
+		}
+		id, linked := inode(s.info)
+		if !linked {
+			return false
+		}
+		if first[id] == nil {
+			first[id] = s
+			return false
+		}
+		first[id].links = append(first[id].links, s.File)
+		return true
+	})
+}
