@@ -1,8 +1,9 @@
 package dialect
 
 import (
+	"cmp"
 	"fmt"
-	"io/fs"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,65 +16,143 @@ import (
 // own: a new time means that it was written, even if with the same bytes.
 const written = plist.ChangedContent | plist.ChangedType | plist.ChangedTime
 
-// Items turns what l packs into items: files below the prefix in bytewise
-// order, the directories that must be listed in reverse order as they are to be
-// removed, the same for what lies outside the prefix, and at last comments
-// about what no packing list can say. The list must be valid.
-func Items(l *plist.List) []Item {
+// items turns what l packs into items, as it is: below the prefix, then outside
+// of it, and at last comments about what no packing list can say. The list must
+// be valid.
+func (d *dialect) items(l *plist.List) []Item {
+	places, told := placesOf(l)
 	var in, out section
-	owner := usualOwner(l)
-	prefix := strings.TrimPrefix(l.Prefix, "/")
-	var told []Item
-	for i := range l.Entries {
-		e := &l.Entries[i]
-		if !e.Packed() || e.Path == "." {
-			continue
+	for i := range places {
+		p := &places[i]
+		sec := &in
+		if p.outside {
+			sec = &out
 		}
-		if !listed(e) {
-			told = append(told, Item{Kind: KindComment, Text: remark(e)})
-			continue
-		}
-		sec, path := &in, e.Path
-		if prefix != "" {
-			if path == prefix || !plist.Within(path, prefix) {
-				sec = &out
-			} else {
-				path = path[len(prefix)+1:]
-			}
-		}
-		it := Item{Kind: KindFile, Path: path}
-		owner.apply(&it, e)
-		sec.add(it, e.Mode.IsDir(), hasContent(l, i))
+		sec.add(p, p.item(), d.walk)
 	}
+	return append(join(&in, &out), told...)
+}
+
+// join puts the sections one after the other.
+func join(in, out *section) []Item {
 	items := append([]Item{{Kind: KindID}}, in.items()...)
 	if rest := out.items(); len(rest) > 0 {
 		items = append(items, Item{Kind: KindPrefix, Path: "/"})
 		items = append(items, rest...)
 	}
-	return append(items, told...)
+	return items
+}
+
+// A place is an entry and where the packing list has it.
+type place struct {
+	*plist.Entry
+	path    string // below the prefix; below the root if it is outside
+	outside bool
+	full    bool // a directory that something in the list is below
+	owner   owner
+}
+
+// placesOf returns what is to be listed, and comments about the rest.
+func placesOf(l *plist.List) (places []place, told []Item) {
+	usual := usualOwner(l)
+	prefix := strings.TrimPrefix(l.Prefix, "/")
+	for i := range l.Entries {
+		e := &l.Entries[i]
+		switch {
+		case !e.Packed():
+			continue
+		case !listed(e):
+			told = append(told, Item{Kind: KindComment, Text: remark(e)})
+			continue
+		case e.Mode.IsDir() && (e.Path == "." || prefix != "" && plist.Within(prefix, e.Path)):
+			continue // the prefix is there already, and what it is in
+		}
+		p := place{Entry: e, path: e.Path, owner: usual, full: e.Mode.IsDir() && hasContent(l, i)}
+		if prefix != "" {
+			if p.outside = !plist.Within(e.Path, prefix); !p.outside {
+				p.path = e.Path[len(prefix)+1:]
+			}
+		}
+		places = append(places, p)
+	}
+	return places, told
+}
+
+// item says what p is, with its owner and mode where they are not the usual ones.
+func (p *place) item() Item {
+	it := Item{Kind: KindFile, Path: p.path}
+	if isSymlink(p.Entry) {
+		return it
+	}
+	if p.Mode.IsDir() {
+		it.Kind = KindDir
+	}
+	if mode := plist.UnixPerm(p.Mode); !usualMode(mode) {
+		it.Mode = fmt.Sprintf("%04o", mode)
+	}
+	if p.UID != p.owner.uid {
+		it.Owner = idName(p.UID)
+	}
+	if p.GID != p.owner.gid {
+		it.Group = idName(p.GID)
+	}
+	return it
 }
 
 // A section is what lies below one directory.
-type section struct{ files, dirs []Item }
+type section struct {
+	files []Item // with the directories, if each stands before what it holds
+	dirs  []Item
+}
 
-// add takes a directory only if it has to be listed: it would not be made on the
-// way to a file, or not with its owner and mode.
-func (s *section) add(it Item, dir, full bool) {
+// add takes a directory only if it has to be listed: all are, or it would not be
+// made on the way to a file, or not with its owner and mode.
+func (s *section) add(p *place, it Item, walk bool) {
+	special := it.Owner != "" || it.Group != "" || it.Mode != ""
 	switch {
-	case !dir:
+	case it.Kind == KindDir && !special && standardDir.MatchString(it.Path):
+	case it.Kind != KindDir, walk:
 		s.files = append(s.files, it)
-	case !full || it.Owner != "" || it.Mode != "":
-		it.Kind = KindDir
+	case special, !p.full:
 		s.dirs = append(s.dirs, it)
 	}
 }
 
+// standardDir matches the directories that every system or prefix has: those of
+// hier(7), of the BSD.local.dist mtree files and of pkgsrc's common directories.
+var standardDir = regexp.MustCompile(`^(usr/|usr/local/|usr/pkg/|opt/|var/)?(` + strings.Join([]string{
+	`bin`, `sbin`, `lib`, `lib32`, `lib64`, `libexec`, `include`, `libdata`, `libdata/(ldconfig|pkgconfig)`,
+	`lib/(pkgconfig|locale|cmake)`, `etc`, `etc/(rc\.d|conf\.d|profile\.d|init\.d|cron\.d)`, `usr`, `local`, `opt`, `var`, `srv`, `home`, `root`,
+	`info`, `src`, `games`, `db`, `spool`, `cache`, `log`, `run`, `tmp`, `man`, `man/(man|cat)[1-9ln]`, `share`,
+	`share/(doc|examples|info|locale|misc|nls|aclocal|applications|pixmaps|icons|fonts|pkgconfig|sounds|themes|games|licenses|mime|mime/packages|metainfo|appdata)`,
+	`share/(dict|sgml|xml|emacs|emacs/site-lisp|vim|zsh|bash-completion|bash-completion/completions|zsh/site-functions|fish|fish/vendor_completions\.d)`,
+	`share/icons/hicolor(/[^/]+(/[^/]+)?)?`, `share/locale/[^/]+(/LC_MESSAGES)?`,
+	`share/man(/[^/]+)?`, `share/man/[^/]+/(man|cat)[1-9ln]`,
+}, "|") + `)$`)
+
+// items returns the files in bytewise order, and then the directories in
+// reverse, as they are to be removed.
 func (s *section) items() []Item {
-	byPath := func(a, b Item) int { return strings.Compare(a.Path, b.Path) }
-	slices.SortFunc(s.files, byPath)
-	slices.SortFunc(s.dirs, byPath)
-	slices.Reverse(s.dirs)
+	slices.SortStableFunc(s.files, compareItems)
+	slices.SortStableFunc(s.dirs, func(a, b Item) int { return compareItems(b, a) })
 	return append(s.files, s.dirs...)
+}
+
+// compareItems puts a sample behind its file, and a directory before its content.
+func compareItems(a, b Item) int {
+	return cmp.Or(strings.Compare(sortKey(&a), sortKey(&b)), cmp.Compare(a.Kind, b.Kind))
+}
+
+func sortKey(it *Item) string {
+	switch {
+	case it.Kind == KindSample && it.Text != "":
+		return it.Text
+	case it.Kind == KindDir:
+		return it.Path + "/"
+	case it.Type == TypeRCScript:
+		return "\xff" + it.Path // by custom the last
+	}
+	return it.Path
 }
 
 // hasContent reports whether something that is packed exists below entry i.
@@ -112,7 +191,7 @@ func remark(e *plist.Entry) string {
 
 // printable quotes a path that would break a line.
 func printable(path string) string {
-	if strings.ContainsFunc(path, unicode.IsControl) {
+	if strings.ContainsFunc(path, func(c rune) bool { return c != 0 && unicode.IsControl(c) }) {
 		return strconv.Quote(path)
 	}
 	return path
@@ -138,19 +217,6 @@ func usualOwner(l *plist.List) owner {
 	return owner{}
 }
 
-// apply sets owner, group and mode of it where they are not the usual ones.
-func (o owner) apply(it *Item, e *plist.Entry) {
-	if e.Mode.Type() == fs.ModeSymlink {
-		return
-	}
-	if mode := plist.UnixPerm(e.Mode); !usualMode(mode) {
-		it.Mode = fmt.Sprintf("%04o", mode)
-	}
-	if o != (owner{e.UID, e.GID}) {
-		it.Owner, it.Group = userName(e.UID), groupName(e.GID)
-	}
-}
-
 // usualMode reports whether an installer with some sane umask gives this mode to
 // what everyone may use.
 func usualMode(mode uint32) bool {
@@ -158,11 +224,5 @@ func usualMode(mode uint32) bool {
 	return mode&0o7002 == 0 && mode&0o444 == 0o444 && (exec == 0 || exec == 0o111)
 }
 
-func userName(uid uint32) string {
-	if uid == 0 {
-		return "root"
-	}
-	return strconv.FormatUint(uint64(uid), 10)
-}
-
-func groupName(gid uint32) string { return userName(gid) }
+// idName names a user or group by number: a list knows no more.
+func idName(id uint32) string { return strconv.FormatUint(uint64(id), 10) }

@@ -214,7 +214,7 @@ func TestConvertRefuses(t *testing.T) {
 		{"freebsd", "mtree", "%%A%%@dir b\n", 1, "b"},
 		{"openbsd", "pkgsrc", "%%X%%\n", 1, "%%X%%"},
 		{"openbsd", "pkgsrc", "a \n", 1, "a "},
-		{"openbsd", "freebsd", "@tag x\n", 1, "@tag x"},
+		{"openbsd", "freebsd", "@conflict x-*\n", 1, "@conflict x-*"},
 		{"mtree", Native, "./a type=file\n", 0, "a"},
 	} {
 		var b strings.Builder

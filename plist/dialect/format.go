@@ -18,6 +18,7 @@ type dialect struct {
 	name      string
 	condition [2]string                  // brackets of a condition's name before a line
 	continued bool                       // a line that ends in a backslash goes on
+	walk      bool                       // all directories are listed, each before what it holds
 	split     func(line string, l *Line) // cut a line, newline included
 	read      func(r *reader, l *Line, it *Item)
 	render    func(w *writer, it *Item) error
@@ -36,7 +37,7 @@ func init() {
 	dialects = []dialect{
 		{name: "pkgsrc", condition: [2]string{"${PLIST.", "}"}, split: splitPkgsrc, read: readPkgsrc, render: renderPkgsrc},
 		{name: "freebsd", condition: [2]string{"%%", "%%"}, split: splitFreeBSD, read: readFreeBSD, render: renderFreeBSD},
-		{name: "openbsd", split: splitOpenBSD, read: readOpenBSD, render: renderOpenBSD},
+		{name: "openbsd", walk: true, split: splitOpenBSD, read: readOpenBSD, render: renderOpenBSD},
 		{name: "mtree", continued: true, split: splitMtree, render: renderMtree, readList: ReadMtree, writeList: WriteMtree},
 		{name: Native, split: splitMtree, render: renderNative, readList: plist.ReadNative, writeList: plist.WriteNative},
 	}
@@ -70,7 +71,7 @@ func Write(w io.Writer, format string, l *plist.List) error {
 	if d.writeList != nil {
 		return d.writeList(w, l)
 	}
-	return d.write(w, Items(l))
+	return d.write(w, d.items(l))
 }
 
 func (d *dialect) write(w io.Writer, items []Item) error {
@@ -90,4 +91,14 @@ func renderNative(_ *writer, it *Item) error {
 		return nil
 	}
 	return it.refuse(Native, "its size, time and digest are not known")
+}
+
+// WriteItems writes items in the named format, or nothing if it cannot express
+// one of them.
+func WriteItems(w io.Writer, format string, items []Item) error {
+	d, err := find(format)
+	if err != nil {
+		return err
+	}
+	return d.write(w, items)
 }

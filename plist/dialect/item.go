@@ -40,6 +40,7 @@ const (
 	KindUnexec                   // Text is run after removal
 	KindUser                     // Text is a passwd(5)-like line
 	KindGroup                    // Text is "name:gid"
+	KindTag                      // Text is the name of a hook, and its arguments
 	KindFragment                 // another file is read here if When holds
 	KindComment                  // Text is for people
 	KindID                       // the line that version control keeps

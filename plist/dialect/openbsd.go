@@ -93,6 +93,8 @@ func readOpenBSDCommand(r *reader, l *Line, it *Item) {
 		it.Kind, it.Text = KindExec, arg
 	case "@unexec":
 		it.Kind, it.Text = KindUnexec, arg
+	case "@tag":
+		it.Kind, it.Text = KindTag, arg
 	case "@newuser":
 		it.Kind, it.Text = KindUser, arg
 	case "@newgroup":
@@ -134,6 +136,8 @@ func renderOpenBSD(w *writer, it *Item) error {
 		w.line("@newuser ", expand(it.Text, "${", "}"))
 	case KindGroup:
 		w.line("@newgroup ", expand(it.Text, "${", "}"))
+	case KindTag:
+		w.line("@tag ", expand(it.Text, "${", "}"))
 	case KindFragment:
 		w.line(it.Text)
 	default:

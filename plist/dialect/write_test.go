@@ -55,8 +55,9 @@ func TestWritePkgsrc(t *testing.T) {
 		{"empty", captured("/usr/pkg"), nil},
 		{"bytewise, not as a walk", captured("/usr/pkg", "usr/pkg/a/b", "usr/pkg/a-b", "usr/pkg/a/", "usr/pkg/B", "usr/pkg/"), []string{"B", "a-b", "a/b"}},
 		{"no prefix", captured("/", "etc/", "etc/a", "bin/b"), []string{"bin/b", "etc/a"}},
-		{"outside the prefix", captured("/usr/pkg", "etc/x", "usr/pkg/b", "usr/pkgs", "var/db/"), []string{"b", "@cwd /", "etc/x", "usr/pkgs", "@pkgdir var/db"}},
+		{"outside the prefix", captured("/usr/pkg", "etc/x", "usr/pkg/b", "usr/pkgs", "var/dbx/"), []string{"b", "@cwd /", "etc/x", "usr/pkgs", "@pkgdir var/dbx"}},
 		{"empty directories", captured("/p", "p/", "p/a/", "p/a/b/", "p/c/", "p/c/d", "p/e/"), []string{"c/d", "@pkgdir e", "@pkgdir a/b"}},
+		{"standard directories", captured("/p", "p/bin/", "p/share/", "p/share/locale/", "p/share/locale/de/", "p/share/foo/"), []string{"@pkgdir share/foo"}},
 		{"a symlink", captured("/p", "p/a -> b"), []string{"a"}},
 		{"a leading @", captured("/p", "p/@a", "p/a@"), []string{"./@a", "a@"}},
 		{"a leading blank", captured("/p", "p/ a b"), []string{" a b"}},
@@ -64,7 +65,7 @@ func TestWritePkgsrc(t *testing.T) {
 		{"set-id", with(captured("/p", "p/a"), "p/a", func(e *plist.Entry) { e.Mode = fs.ModeSetuid | 0o755 }), []string{"@comment Makefile: SPECIAL_PERMS+= a ${REAL_ROOT_USER} ${REAL_ROOT_GROUP} 4755", "a"}},
 		{
 			"other owner", with(captured("/p", "p/a/", "p/a/b"), "p/a", func(e *plist.Entry) { e.UID, e.Mode = 7, fs.ModeDir|0o700 }),
-			[]string{"a/b", "@comment Makefile: OWN_DIRS_PERMS+= a 7 root 0700", "@pkgdir a"},
+			[]string{"a/b", "@comment Makefile: OWN_DIRS_PERMS+= a 7 ${REAL_ROOT_GROUP} 0700", "@pkgdir a"},
 		},
 		{"the only owner", with(captured("/p", "p/a"), "p/a", func(e *plist.Entry) { e.UID, e.GID = 7, 7 }), []string{"a"}},
 		{

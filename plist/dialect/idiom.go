@@ -1,0 +1,285 @@
+package dialect
+
+import (
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// A Port is what a captured installation becomes in a ports tree: the packing
+// list and the lines of the Makefile that go with it.
+type Port struct {
+	Items    []Item
+	Makefile []string
+	Dropped  []Remark // what no list of the tree may hold
+	Remarks  []Remark // what the porter has to look at
+}
+
+// A Remark is about one path below the prefix.
+type Remark struct{ Path, Text string }
+
+// customs is how a tree's reviewers want a list.
+type customs struct {
+	man       string // the suffix of a manual page: none, or what the tree's framework compresses to
+	confdir   string // variable of the directory of configuration files
+	samples   bool   // configuration files lie in share/examples, not beside their sample
+	libtool   bool   // a .la stands for its libraries
+	packlists bool   // .packlist of Perl modules is used
+	infoParts bool   // parts of a split info file are listed
+}
+
+var trees = map[string]customs{
+	"pkgsrc":  {confdir: "PKG_SYSCONFDIR", samples: true, libtool: true, packlists: true},
+	"freebsd": {man: ".gz", confdir: "PREFIX", infoParts: true},
+	"openbsd": {confdir: "SYSCONFDIR", samples: true},
+}
+
+// porter makes one Port.
+type porter struct {
+	customs
+	tree  string
+	list  *plist.List
+	facts Facts
+	port  Port
+	in    section
+	out   section
+	paths map[string]bool   // what is listed, by entry path
+	la    map[string]string // entry path -> the libtool archive that accounts for it
+	fonts map[string]bool   // entry paths of the directories that fonts lie in
+	tags  []Item
+	walk  bool
+	once  map[string]bool // lines of the Makefile and tags so far
+}
+
+// NewPort puts a captured list into the idiom of a tree: the types by content,
+// manual pages as the tree compresses them, libtool archives for their
+// libraries, samples for configuration files, nothing that is no package's. The
+// list must be valid; facts are what Inspect found.
+func NewPort(tree string, l *plist.List, facts Facts) (*Port, error) {
+	d, err := find(tree)
+	if err != nil {
+		return nil, err
+	}
+	c, ok := trees[tree]
+	if !ok {
+		return nil, &Unexpressible{Format: tree, Entry: l.Name, Reason: "it is no ports tree's"}
+	}
+	p := &porter{
+		customs: c, tree: tree, list: l, facts: facts, walk: d.walk,
+		paths: make(map[string]bool), la: make(map[string]string), fonts: make(map[string]bool), once: make(map[string]bool),
+	}
+	places, told := placesOf(l)
+	for i := range places {
+		p.note(places[i].Entry)
+	}
+	for i := range places {
+		p.place(&places[i])
+	}
+	for _, it := range told {
+		p.port.Remarks = append(p.port.Remarks, Remark{Text: it.Text})
+	}
+	p.port.Items = append(join(&p.in, &p.out), p.tags...)
+	p.port.Makefile = sortMakefile(p.port.Makefile)
+	return &p.port, nil
+}
+
+// note learns from an entry what matters for others: a libtool archive, for the
+// files that it accounts for.
+func (p *porter) note(e *plist.Entry) {
+	p.paths[e.Path] = true
+	dir := path.Dir(e.Path)
+	if fontFile.MatchString(e.Path) {
+		p.fonts[dir] = true
+	}
+	if fact := p.facts[e.Path]; p.libtool && fact != nil && fact.Type == TypeLibtool {
+		for _, name := range fact.Libraries {
+			p.la[path.Join(dir, name)] = e.Path
+		}
+	}
+}
+
+// place puts one path into the list, or says why it does not belong there.
+func (p *porter) place(pl *place) {
+	fact := p.facts[pl.Entry.Path]
+	if fact == nil {
+		fact = &Fact{}
+	}
+	if reason := p.junk(pl, fact); reason != "" {
+		p.port.Dropped = append(p.port.Dropped, Remark{pl.path, reason})
+		return
+	}
+	it := pl.item()
+	it.Type = fact.Type
+	if it.Kind == KindDir {
+		p.dir(pl, it)
+		return
+	}
+	p.hooks(pl.path, fact)
+	switch {
+	case p.la[pl.Entry.Path] != "": // in the list by its libtool archive
+		return
+	case fact.Type == TypeRCScript:
+		p.rcScript(pl, it)
+		return
+	case p.config(pl, it):
+		return
+	case fact.Type == TypeMan || isSymlink(pl.Entry) && manPage.MatchString(pl.path):
+		it.Path, it.Type = compression.ReplaceAllString(it.Path, "")+p.man, TypeMan
+	case fact.Type == TypeInfo && p.infoPart(pl.Entry):
+		return
+	case p.tree == "openbsd" && p.openbsdLibrary(pl, &it):
+		return
+	}
+	p.add(pl, it)
+}
+
+// openbsdLibrary gives a library the version that is the port's to choose, and
+// reports whether it is a link to one, for which OpenBSD has no use.
+func (p *porter) openbsdLibrary(pl *place, it *Item) bool {
+	dir, base := path.Split(pl.path)
+	name, version, _ := strings.Cut(base, ".so")
+	if isSymlink(pl.Entry) && sharedName.MatchString(base) && p.facts[path.Join(path.Dir(pl.Entry.Path), pl.Link)] != nil {
+		p.port.Dropped = append(p.port.Dropped, Remark{pl.path, "ld.so(1) finds a library without links"})
+		return true
+	}
+	if it.Type == TypeLibrary && version != "" {
+		lib := strings.TrimPrefix(name, "lib")
+		p.makefile("SHARED_LIBS+= " + lib + " " + strings.TrimPrefix(version, "."))
+		it.Path = dir + name + ".so." + Var("LIB"+lib+"_VERSION")
+	}
+	return false
+}
+
+// add lists an item, with its owner and mode where its tree says them.
+func (p *porter) add(pl *place, it Item) {
+	sec := &p.in
+	if pl.outside {
+		sec = &p.out
+	}
+	if p.tree == "pkgsrc" && (it.Owner != "" || it.Group != "" || it.Mode != "") {
+		p.makefile(makefileLine(&it))
+		it.Owner, it.Group, it.Mode = "", "", ""
+		if it.Kind == KindDir {
+			return // OWN_DIRS_PERMS makes it
+		}
+	}
+	sec.add(pl, it, p.walk)
+}
+
+func (p *porter) makefile(line string) {
+	if line = expand(line, "${", "}"); !p.once[line] {
+		p.once[line] = true
+		p.port.Makefile = append(p.port.Makefile, line)
+	}
+}
+
+var compression = regexp.MustCompile(`\.(gz|bz2|xz|Z|zst)$`)
+
+// infoPart reports whether e is a part of a split info file whose first part is
+// listed: the trees find the parts themselves.
+func (p *porter) infoPart(e *plist.Entry) bool {
+	if p.tree == "pkgsrc" {
+		p.makefile("INFO_FILES= yes")
+	}
+	name := compression.ReplaceAllString(e.Path, "")
+	main := strings.TrimRight(name, "0123456789")
+	main, isPart := strings.CutSuffix(main, "-")
+	suffix := e.Path[len(name):]
+	return isPart && !p.infoParts && (p.paths[main+suffix] || p.paths[main+".info"+suffix])
+}
+
+// rcScript declares a script of rc.d instead of listing it.
+func (p *porter) rcScript(pl *place, it Item) {
+	name := path.Base(pl.path)
+	switch p.tree {
+	case "pkgsrc":
+		p.makefile("RCD_SCRIPTS+= " + name)
+		p.remark(pl.path, "becomes "+Var("FILESDIR")+"/"+name+".sh")
+	case "freebsd":
+		p.makefile("USE_RC_SUBR+= " + name)
+		p.remark(pl.path, "becomes files/"+name+".in")
+	default:
+		it.Path, it.Mode = Var("RCDIR")+"/"+name, ""
+		p.add(&place{Entry: pl.Entry}, it)
+	}
+}
+
+func (p *porter) remark(path, text string) {
+	p.port.Remarks = append(p.port.Remarks, Remark{path, expand(text, "${", "}")})
+}
+
+// config lists a configuration file as a sample, which is copied to its place
+// when there is none: a package must not own what people edit.
+func (p *porter) config(pl *place, it Item) bool {
+	name, ok := strings.CutPrefix(pl.path, "etc/")
+	if !ok || !pl.Mode.IsRegular() {
+		return false
+	}
+	copied := it
+	copied.Kind, copied.Path = KindSample, Var(p.confdir)+"/"+name
+	it.Mode, it.Owner, it.Group = "", "", ""
+	it.Path = pl.path + ".sample"
+	if p.samples {
+		it.Path = "share/examples/" + p.list.Name + "/" + name
+	}
+	copied.Text = it.Path
+	below := &place{Entry: pl.Entry}
+	p.remark(pl.path, "is to be installed as "+it.Path)
+	if p.tree == "pkgsrc" {
+		p.configPkgsrc(copied)
+		p.add(below, it)
+		return true
+	}
+	if p.tree == "freebsd" {
+		copied.Path = pl.path // beside its sample
+	}
+	if p.samples && p.walk {
+		p.exampleDir(below)
+	}
+	p.add(below, it)
+	p.add(below, copied)
+	return true
+}
+
+func (p *porter) configPkgsrc(copied Item) {
+	files := makefileLine(&copied)
+	if copied.Mode != "" || copied.Owner != "" || copied.Group != "" {
+		perms := makefileLine(&Item{Kind: KindFile, Owner: copied.Owner, Group: copied.Group, Mode: copied.Mode})
+		files = strings.Replace(files, "CONF_FILES+=", "CONF_FILES_PERMS+=", 1) + strings.TrimPrefix(perms, "SPECIAL_PERMS+= ")
+	}
+	p.makefile(files)
+}
+
+// exampleDir lists the directory of samples once.
+func (p *porter) exampleDir(pl *place) {
+	dir := "share/examples/" + p.list.Name
+	if !p.once[dir] {
+		p.once[dir] = true
+		p.in.add(pl, Item{Kind: KindDir, Path: dir}, true)
+	}
+}
+
+// dir lists a directory, or says who makes it.
+func (p *porter) dir(pl *place, it Item) {
+	it.Type = ""
+	switch {
+	case (pl.path == "etc" || strings.HasPrefix(pl.path, "etc/")) && pl.full && it.Mode == "" && it.Owner == "":
+		return // made on the way to the copies of samples
+	case strings.HasPrefix(pl.path, "share/fonts/") && p.tree != "pkgsrc" && p.fonts[pl.Entry.Path]:
+		it.Type = TypeFonts
+		pl.full = false // is always listed
+	case pl.outside && pl.Within("var") && p.tree == "openbsd":
+		it.Kind, it.Path = KindSample, "/"+pl.path
+	case pl.outside && pl.Within("var") && p.tree == "pkgsrc" && it.Mode == "" && it.Owner == "" && !pl.full:
+		p.makefile("OWN_DIRS+= " + printable("/"+pl.path))
+		return
+	}
+	p.add(pl, it)
+}
+
+// Within reports whether the place is below a directory.
+func (p *place) Within(dir string) bool { return plist.Within(p.path, dir) }
+
+var fontFile = regexp.MustCompile(`\.(ttf|otf|ttc|pcf|pcf\.gz|bdf|pfa|pfb)$`)
