@@ -10,7 +10,7 @@ import (
 // A change is what happened to a path, in the letters of plist print --changes.
 type change struct {
 	op       string // A, M, m, T or D
-	optional bool   // only the time is new: a file written again with its old bytes
+	optional bool   // a file was written, but as it was, perhaps with a new time
 }
 
 // difference is the truth: what an installation did, by pictures before and
@@ -19,7 +19,7 @@ func difference(before, after picture) map[string]change {
 	changes := make(map[string]change)
 	for path, now := range after {
 		was, ok := before[path]
-		switch timed := was.mtime != now.mtime && now.kind != "d"; {
+		switch {
 		case !ok:
 			changes[path] = change{op: "A"}
 		case was.kind != now.kind:
@@ -28,7 +28,7 @@ func difference(before, after picture) map[string]change {
 			changes[path] = change{op: "M"}
 		case was.mode != now.mode, was.owner != now.owner, was.xattrs != now.xattrs, was.flags != now.flags:
 			changes[path] = change{op: "m"}
-		case timed:
+		case was.touch != now.touch && now.kind != "d": // a new time is a touch, too
 			changes[path] = change{op: "m", optional: true}
 		}
 	}
@@ -68,9 +68,7 @@ func report(t testing.TB, wrong []string, what string) {
 	t.Errorf("%d %s:\n%s", len(wrong), what, strings.Join(shown, "\n"))
 }
 
-// samePicture reports where two pictures differ. With since, times at or after
-// the start of the run that made each count as "now"; the times of directories
-// are compared only where the run set them to something else.
+// samePicture reports where two pictures differ.
 func samePicture(t testing.TB, what string, want, got picture) {
 	t.Helper()
 	var wrong []string

@@ -17,11 +17,13 @@ if ! [ -d "$image" ]; then
 	rm -rf "$image.unfinished"
 	mmdebstrap --quiet --mode=root --variant=minbase --include="$packages" \
 		"$(. /etc/os-release && echo "$VERSION_CODENAME")" "$image.unfinished" "$cache/apt/sources.list"
+	chroot "$image.unfinished" ldconfig # mmdebstrap removed its cache of inodes, which real systems have
 	mv "$image.unfinished" "$image"
 fi
 
 work=$(mktemp -d "$cache/nasty-run.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
 cp -a "$image" "$work/root"
 cp -r "$corpus" "$work/nasty"
 chmod -R u+w "$work/nasty"

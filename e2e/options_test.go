@@ -12,7 +12,7 @@ func TestOptions(t *testing.T) {
 	require(t, "root", "overlay", "debian", "judges")
 	in := installers[0]
 	live, base := newRoot(t, in), newRoot(t, in)
-	before := takePicture(t, base)
+	before := takePicture(t, live)
 	loud(t, native(live, in.at(in.install)))
 	truth := difference(before, takePicture(t, live))
 	archive := filepath.Join(t.TempDir(), "base.tar.zst")

@@ -22,6 +22,7 @@ type fact struct {
 	xattrs string
 	flags  string
 	links  string // all names of the same inode, if they are more than one
+	touch  string // inode number and ctime: they change with any write, but are no attributes
 }
 
 // A picture is a tree as outside tools see it, by path relative to its top.
@@ -32,11 +33,11 @@ func takePicture(t testing.TB, dir string) picture {
 	t.Helper()
 	p := make(picture)
 	inodes := make(map[string][]string)
-	const format = `%P\0%y\0%m\0%U:%G\0%T@\0%s\0%l\0%D:%i\0`
+	const format = `%P\0%y\0%m\0%U:%G\0%T@\0%s\0%l\0%D:%i\0%C@\0`
 	fields := strings.Split(output(t, dir, "find", ".", "-xdev", "-printf", format), "\x00")
-	for ; len(fields) > 8; fields = fields[8:] {
+	for ; len(fields) > 9; fields = fields[9:] {
 		path, inode := fields[0], fields[7]
-		f := fact{kind: fields[1], mode: fields[2], owner: fields[3], mtime: fields[4], size: fields[5], body: fields[6]}
+		f := fact{kind: fields[1], mode: fields[2], owner: fields[3], mtime: fields[4], size: fields[5], body: fields[6], touch: inode + " " + fields[8]}
 		if f.kind == "d" {
 			f.size = ""
 		} else {
@@ -57,6 +58,16 @@ func takePicture(t testing.TB, dir string) picture {
 	p.addXattrs(t, dir)
 	p.addFlags(t, dir)
 	return p
+}
+
+// elsewhere is what of p another copy of the same tree has, too.
+func (p picture) elsewhere() picture {
+	copied := make(picture, len(p))
+	for path, f := range p {
+		f.touch = ""
+		copied[path] = f
+	}
+	return copied
 }
 
 func (p picture) update(path string, change func(*fact)) {
@@ -155,6 +166,6 @@ func output(t testing.TB, dir string, args ...string) string {
 }
 
 func (f fact) String() string {
-	return fmt.Sprintf("type %s mode %s owner %s size %s mtime %s body %.12s xattrs [%s] flags %s links %q",
-		f.kind, f.mode, f.owner, f.size, f.mtime, f.body, f.xattrs, f.flags, f.links)
+	return fmt.Sprintf("type %s mode %s owner %s size %s mtime %s body %.12s xattrs [%s] flags %s links %q inode and ctime %s",
+		f.kind, f.mode, f.owner, f.size, f.mtime, f.body, f.xattrs, f.flags, f.links, f.touch)
 }

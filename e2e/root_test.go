@@ -77,12 +77,10 @@ func built(t testing.TB, in installer) string {
 	})
 }
 
-// native is a command that runs a shell script in root without any capture. As
-// on any machine, /run is a tmpfs.
+// native is a command that runs a shell script in root without any capture.
 func native(root, script string) *exec.Cmd {
 	cmd := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", `
 		mount -t proc proc "$1/proc"
-		mount -t tmpfs tmpfs "$1/run"
 		exec chroot "$1" sh -euc "$2"`, "sh", root, script)
 	cmd.Env = environment
 	return cmd

@@ -9,11 +9,12 @@ import (
 
 // entered is a command that runs a shell script with root as its "/", in mount
 // and pid namespaces of its own, as on a machine booted from it. The directory
-// out is its /srv, a tmpfs its /tmp.
+// out is its /srv; /tmp, with the upper layers, and /run are tmpfs.
 func entered(root, out, script string) *exec.Cmd {
 	cmd := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", `
 		root=$1 out=$2 script=$3
 		mount --rbind "$root" "$root"
+		mount -t tmpfs tmpfs "$root/run"
 		mount -t proc proc "$root/proc"
 		mount --rbind /dev "$root/dev"
 		mount -t tmpfs tmpfs "$root/tmp"
@@ -22,7 +23,7 @@ func entered(root, out, script string) *exec.Cmd {
 		pivot_root . mnt
 		umount -l mnt
 		exec sh -euc "$script"`, "sh", root, out, script)
-	cmd.Env = environment
+	cmd.Env = append(environment, "TMPDIR=/tmp")
 	return cmd
 }
 
@@ -35,7 +36,7 @@ func TestSlash(t *testing.T) {
 	for _, root := range []string{live, base} {
 		output(t, ".", "cp", "-p", binary, filepath.Join(root, "usr/bin"))
 	}
-	before := takePicture(t, base)
+	before := takePicture(t, live)
 	loud(t, native(live, in.at(in.install)))
 	truth := difference(before, takePicture(t, live))
 
