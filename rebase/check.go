@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 )
 
@@ -34,7 +33,7 @@ type Finding struct {
 // other and those of other layers: it tells a file that was rebased from one
 // that was modified, and finds what another layer did since. The findings are in
 // the order of the names.
-func Check(ctx context.Context, root *os.Root, db *Database, respect []*Database) ([]Finding, error) {
+func Check(ctx context.Context, root *Root, db *Database, respect []*Database) ([]Finding, error) {
 	checks := make([]recordCheck, len(db.records))
 	todo := make([]*recordCheck, len(db.records))
 	for i := range db.records {
@@ -60,19 +59,19 @@ type recordCheck struct {
 }
 
 // run compares one record with its file.
-func (c *recordCheck) run(root *os.Root) {
+func (c *recordCheck) run(root *Root) {
 	problem, err := c.record.compare(root)
 	if err != nil {
 		c.finding = Finding{Problem: problem, Reason: err.Error()}
 	}
 }
 
-func (r *Record) compare(root *os.Root) (Problem, error) {
-	f, err := FileOf(r.Name)
+func (r *Record) compare(root *Root) (Problem, error) {
+	f, err := root.FileOf(r.Name)
 	if err != nil {
 		return Missing, err
 	}
-	content, err := readFile(root, f.Path)
+	content, err := readFile(root.Root, f.Path)
 	if err != nil {
 		return Missing, err
 	}

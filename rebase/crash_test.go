@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/sandbox-install/sandbox-install/rebase/rebasetest"
 )
 
 // applyUntilSaved is Apply, killed between saving the database and giving the
@@ -40,7 +42,7 @@ func (b *bed) findings() []Finding {
 
 func TestCrash(t *testing.T) {
 	b := newBed(t)
-	before := b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64}})
+	before := b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.AMD64, Base: defaultBase64}})
 	b.applyUntilSaved(Policy{}, "/a.dll")
 	if !bytes.Equal(b.read("/a.dll"), before["/a.dll"]) {
 		t.Fatal("the file is not the old one")
@@ -67,7 +69,7 @@ func TestCrash(t *testing.T) {
 // TestCrashInUndo has the original back, but the record still there.
 func TestCrashInUndo(t *testing.T) {
 	b := newBed(t)
-	before := b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64}})
+	before := b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.AMD64, Base: defaultBase64}})
 	b.apply(Policy{}, "/a.dll")
 	b.writeFile("/a.dll", before["/a.dll"])
 	b.undoAll([]string{"/a.dll"})
@@ -81,9 +83,11 @@ func TestCheck(t *testing.T) {
 		want Problem
 		harm func(b *bed)
 	}{
-		"missing":          {Missing, func(b *bed) { os.Remove(filepath.Join(b.dir, "a.dll")) }},
-		"a changed byte":   {Modified, func(b *bed) { c := b.read("/a.dll"); c[0x500]++; b.writeFile("/a.dll", c) }},
-		"another image":    {Modified, func(b *bed) { b.write(map[string]imageOptions{"/a.dll": {machine: I386, base: 0x10000000}}) }},
+		"missing":        {Missing, func(b *bed) { os.Remove(filepath.Join(b.dir, "a.dll")) }},
+		"a changed byte": {Modified, func(b *bed) { c := b.read("/a.dll"); c[0x500]++; b.writeFile("/a.dll", c) }},
+		"another image": {Modified, func(b *bed) {
+			b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.I386, Base: 0x10000000}})
+		}},
 		"no image":         {Modified, func(b *bed) { b.writeFile("/a.dll", []byte("no image")) }},
 		"past not to have": {Broken, func(b *bed) { b.db.Find("/a.dll").Was.CheckSum++ }},
 		"collision": {Collides, func(b *bed) {
@@ -96,7 +100,7 @@ func TestCheck(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t)
-			b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64}, "/b.dll": {machine: AMD64, base: 0x340000000}})
+			b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.AMD64, Base: defaultBase64}, "/b.dll": {Machine: rebasetest.AMD64, Base: 0x340000000}})
 			b.apply(Policy{}, "/a.dll", "/b.dll")
 			b.check()
 			tt.harm(b)
@@ -112,14 +116,14 @@ func TestRefusesChangedFile(t *testing.T) {
 	for name, when := range map[string]string{"before it is read": "stage", "before the rename": "commit"} {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t)
-			b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64}})
+			b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.AMD64, Base: defaultBase64}})
 			jobs := b.plan(Policy{}, "/a.dll").jobs()
 			if when == "stage" {
-				b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64, seed: 1}})
+				b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.AMD64, Base: defaultBase64, Seed: 1}})
 			}
 			err := jobs[0].prepare()
 			if when == "commit" {
-				b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64, pages: 2}})
+				b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.AMD64, Base: defaultBase64, Pages: 2}})
 				err = jobs[0].commit()
 			}
 			if err != errChanged {
@@ -132,7 +136,7 @@ func TestRefusesChangedFile(t *testing.T) {
 // TestHardLinks moves a file that has two names.
 func TestHardLinks(t *testing.T) {
 	b := newBed(t)
-	b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64}})
+	b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.AMD64, Base: defaultBase64}})
 	if err := os.Link(filepath.Join(b.dir, "a.dll"), filepath.Join(b.dir, "b.dll")); err != nil {
 		t.Skip(err)
 	}
@@ -150,7 +154,7 @@ func TestHardLinks(t *testing.T) {
 // TestAttributes keeps mode and times.
 func TestAttributes(t *testing.T) {
 	b := newBed(t)
-	b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64}})
+	b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.AMD64, Base: defaultBase64}})
 	name := filepath.Join(b.dir, "a.dll")
 	if err := os.Chmod(name, 0o2751|os.ModeSetgid); err != nil {
 		t.Fatal(err)

@@ -3,15 +3,17 @@ package rebase
 import (
 	"bytes"
 	"testing"
+
+	"github.com/sandbox-install/sandbox-install/rebase/rebasetest"
 )
 
 // FuzzImage moves whatever can be read there and back.
 func FuzzImage(f *testing.F) {
 	for _, m := range Machines {
-		f.Add(newImage(f, imageOptions{machine: m, base: 0x10000000}), uint64(0x20000000))
+		f.Add(rebasetest.Image(rebasetest.Options{Machine: uint16(m), Base: 0x10000000}), uint64(0x20000000))
 	}
-	f.Add(newImage(f, imageOptions{machine: AMD64, base: 0x340000000, pages: 2}), uint64(0x350000000))
-	f.Add(newImage(f, imageOptions{machine: AMD64, base: 0x340000000, signature: []byte("8 bytes.")}), uint64(0x350000000))
+	f.Add(rebasetest.Image(rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340000000, Pages: 2}), uint64(0x350000000))
+	f.Add(rebasetest.Image(rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340000000, Signature: []byte("8 bytes.")}), uint64(0x350000000))
 	f.Fuzz(func(t *testing.T, file []byte, base uint64) {
 		m, err := readBytes(file)
 		if err != nil {
@@ -23,7 +25,7 @@ func FuzzImage(f *testing.F) {
 				return
 			}
 			if m, err = readBytes(file); err != nil {
-				t.Fatalf("without its signature: %v", err)
+				t.Fatalf("without its Signature: %v", err)
 			}
 		}
 		moved, err := m.Move(file, base)

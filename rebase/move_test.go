@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sandbox-install/sandbox-install/rebase/rebasetest"
 )
 
 // readBytes reads an image from memory.
@@ -28,21 +30,21 @@ func mustMove(t testing.TB, file []byte, base uint64) []byte {
 
 func TestMoveAndRestore(t *testing.T) {
 	tests := map[string]struct {
-		image imageOptions
+		image rebasetest.Options
 		to    uint64
 	}{
-		"x86-64 up":       {imageOptions{machine: AMD64, base: 0x340000000, pages: 3}, 0x5f0000000},
-		"x86-64 down":     {imageOptions{machine: AMD64, base: 0x7ffe00000000}, 0x180000000},
-		"arm64":           {imageOptions{machine: ARM64, base: 0x180000000}, 0x200000000},
-		"i386":            {imageOptions{machine: I386, base: 0x10000000, pages: 2}, 0x6fff0000},
-		"odd base":        {imageOptions{machine: AMD64, base: 0x340001000}, 0x340010000},
-		"no checksum":     {imageOptions{machine: AMD64, base: 0x340000000, noSum: true}, 0x350000000},
-		"header alone":    {imageOptions{machine: I386, base: 0x10000000, noFixups: true}, 0x20000000},
-		"same base again": {imageOptions{machine: I386, base: 0x10000000}, 0x10000000},
+		"x86-64 up":       {rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340000000, Pages: 3}, 0x5f0000000},
+		"x86-64 down":     {rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x7ffe00000000}, 0x180000000},
+		"arm64":           {rebasetest.Options{Machine: rebasetest.ARM64, Base: 0x180000000}, 0x200000000},
+		"i386":            {rebasetest.Options{Machine: rebasetest.I386, Base: 0x10000000, Pages: 2}, 0x6fff0000},
+		"odd base":        {rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340001000}, 0x340010000},
+		"no checksum":     {rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340000000, NoSum: true}, 0x350000000},
+		"header alone":    {rebasetest.Options{Machine: rebasetest.I386, Base: 0x10000000, NoFixups: true}, 0x20000000},
+		"same base again": {rebasetest.Options{Machine: rebasetest.I386, Base: 0x10000000}, 0x10000000},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			file := newImage(t, tt.image)
+			file := rebasetest.Image(tt.image)
 			moved := mustMove(t, file, tt.to)
 			checkMoved(t, file, moved, tt.to)
 			m, _ := readBytes(file)
@@ -88,63 +90,46 @@ func checkHeader(t *testing.T, base, want uint64, sum uint32, file []byte) {
 	if base != want {
 		t.Errorf("base %#x, want %#x", base, want)
 	}
-	if right := slowChecksum(file, testOptional+64); sum != 0 && sum != right {
+	if right := rebasetest.Checksum(file, rebasetest.Optional+64); sum != 0 && sum != right {
 		t.Errorf("checksum %#x, want %#x", sum, right)
 	}
 }
 
-// slowChecksum adds the words one by one, as the definition has it.
-func slowChecksum(b []byte, field int) uint32 {
-	sum := uint32(0)
-	for i := 0; i < len(b); i += 2 {
-		word := uint32(b[i])
-		if i+1 < len(b) {
-			word |= uint32(b[i+1]) << 8
-		}
-		if i == field || i == field+2 {
-			word = 0
-		}
-		sum += word
-		sum = sum>>16 + sum&0xffff
-	}
-	return sum + uint32(len(b))
-}
-
 func TestChecksum(t *testing.T) {
-	file := newImage(t, imageOptions{machine: AMD64, base: 0x340000000})
+	file := rebasetest.Image(rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340000000})
 	for n := range 40 {
 		b := append(bytes.Clone(file), bytes.Repeat([]byte{0xff, byte(n)}, n)...)
 		b = append(b, file[:n%3]...)
-		if got, want := checksum(b, testOptional+64), slowChecksum(b, testOptional+64); got != want {
+		if got, want := checksum(b, rebasetest.Optional+64), rebasetest.Checksum(b, rebasetest.Optional+64); got != want {
 			t.Errorf("%d bytes: %#x, want %#x", len(b), got, want)
 		}
 	}
 	ones := bytes.Repeat([]byte{0xff}, 0x200)
-	if got, want := checksum(ones, 0x40), slowChecksum(ones, 0x40); got != want {
+	if got, want := checksum(ones, 0x40), rebasetest.Checksum(ones, 0x40); got != want {
 		t.Errorf("all ones: %#x, want %#x", got, want)
 	}
 }
 
 func TestMoveRefusesBase(t *testing.T) {
 	tests := map[string]struct {
-		image imageOptions
+		image rebasetest.Options
 		to    uint64
 	}{
-		"not a multiple of 64 KiB":    {imageOptions{machine: AMD64, base: 0x340000000}, 0x340001000},
-		"zero":                        {imageOptions{machine: AMD64, base: 0x340000000}, 0},
-		"end above 4 GiB":             {imageOptions{machine: I386, base: 0x10000000, pages: 40}, 0xfffe0000},
-		"above 2 GiB, not large":      {imageOptions{machine: I386, base: 0x10000000, flags: fileLargeAddress << 1}, 0x80000000},
-		"above 128 TiB":               {imageOptions{machine: ARM64, base: 0x340000000}, 0x800000000000},
-		"32-bit addresses above 4GiB": {imageOptions{machine: AMD64, base: 0x10000000, seed: 3}, 0x340000000},
+		"not a multiple of 64 KiB":    {rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340000000}, 0x340001000},
+		"zero":                        {rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340000000}, 0},
+		"end above 4 GiB":             {rebasetest.Options{Machine: rebasetest.I386, Base: 0x10000000, Pages: 40}, 0xfffe0000},
+		"above 2 GiB, not large":      {rebasetest.Options{Machine: rebasetest.I386, Base: 0x10000000, Flags: fileLargeAddress << 1}, 0x80000000},
+		"above 128 TiB":               {rebasetest.Options{Machine: rebasetest.ARM64, Base: 0x340000000}, 0x800000000000},
+		"32-bit addresses above 4GiB": {rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x10000000, Seed: 3}, 0x340000000},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			file := newImage(t, tt.image)
+			file := rebasetest.Image(tt.image)
 			if strings.HasSuffix(name, "not large") {
-				file[testLfanew+22] &^= fileLargeAddress
+				file[rebasetest.Headers+22] &^= fileLargeAddress
 			}
-			if tt.image.seed == 3 { // turn one DIR64 into HIGHLOW
-				le.PutUint16(file[testData+page+8:], kindHighLow<<12)
+			if tt.image.Seed == 3 { // turn one DIR64 into HIGHLOW
+				le.PutUint16(file[rebasetest.Data+page+8:], kindHighLow<<12)
 			}
 			m, err := readBytes(file)
 			if err != nil {
@@ -159,23 +144,23 @@ func TestMoveRefusesBase(t *testing.T) {
 
 // TestVerify damages a moved image in each way Verify exists to find.
 func TestVerify(t *testing.T) {
-	file := newImage(t, imageOptions{machine: AMD64, base: 0x340000000, pages: 2})
-	reloc := testData + 2*page
+	file := rebasetest.Image(rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340000000, Pages: 2})
+	reloc := rebasetest.Data + 2*page
 	tests := map[string]func(b []byte){
-		"an address":         func(b []byte) { b[testData+8]++ },
-		"a byte that is not": func(b []byte) { b[testData+16]++ },
+		"an address":         func(b []byte) { b[rebasetest.Data+8]++ },
+		"a byte that is not": func(b []byte) { b[rebasetest.Data+16]++ },
 		"the last byte":      func(b []byte) { b[len(b)-1]++ },
-		"the time stamp":     func(b []byte) { b[testLfanew+8]++ },
-		"the base":           func(b []byte) { b[testOptional+26]++ },
+		"the time stamp":     func(b []byte) { b[rebasetest.Headers+8]++ },
+		"the base":           func(b []byte) { b[rebasetest.Optional+26]++ },
 		"a fixup":            func(b []byte) { le.PutUint16(b[reloc+8:], kindNothing) },
-		"only the checksum":  func(b []byte) { b[testOptional+64]++ },
+		"only the checksum":  func(b []byte) { b[rebasetest.Optional+64]++ },
 	}
 	for name, damage := range tests {
 		t.Run(name, func(t *testing.T) {
 			moved := mustMove(t, file, 0x350000000)
 			damage(moved)
 			if name != "only the checksum" {
-				le.PutUint32(moved[testOptional+64:], checksum(moved, testOptional+64))
+				le.PutUint32(moved[rebasetest.Optional+64:], checksum(moved, rebasetest.Optional+64))
 			}
 			if err := Verify(file, moved); err == nil {
 				t.Error("not found")
@@ -186,13 +171,13 @@ func TestVerify(t *testing.T) {
 
 // TestFixed holds one image for each rule by which images are left alone.
 func TestFixed(t *testing.T) {
-	reloc, dirs := testData+page, testOptional+112
+	reloc, dirs := rebasetest.Data+page, rebasetest.Optional+112
 	tests := map[string]struct {
 		rule   Rule
 		change func(b []byte)
 	}{
-		"stripped":            {RuleStripped, func(b []byte) { b[testLfanew+22] |= fileStripped }},
-		"efi":                 {RuleEFI, func(b []byte) { b[testOptional+68] = 10 }},
+		"stripped":            {RuleStripped, func(b []byte) { b[rebasetest.Headers+22] |= fileStripped }},
+		"efi":                 {RuleEFI, func(b []byte) { b[rebasetest.Optional+68] = 10 }},
 		"clr":                 {RuleCLR, func(b []byte) { b[dirs+8*dirCLR+4] = 72 }},
 		"bound":               {RuleBound, func(b []byte) { b[dirs+8*dirBound+4] = 8 }},
 		"tls without table":   {RuleFixups, func(b []byte) { b[dirs+8*dirTLS+4] = 40; clear(b[dirs+8*dirFixups:][:8]) }},
@@ -209,11 +194,11 @@ func TestFixed(t *testing.T) {
 		"zero block, not end": {RuleFixups, func(b []byte) { le.PutUint32(b[reloc+4:], 0) }},
 		"table outside":       {RuleFixups, func(b []byte) { le.PutUint32(b[dirs+8*dirFixups:], 0xf00000) }},
 		"table too large":     {RuleFixups, func(b []byte) { le.PutUint32(b[dirs+8*dirFixups+4:], 0x7fffffff) }},
-		"section not in file": {RuleFixups, func(b []byte) { le.PutUint32(b[testOptional+240+40+16:], 0x10000) }},
+		"section not in file": {RuleFixups, func(b []byte) { le.PutUint32(b[rebasetest.Optional+240+40+16:], 0x10000) }},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			file := newImage(t, imageOptions{machine: AMD64, base: 0x340000000})
+			file := rebasetest.Image(rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340000000})
 			tt.change(file)
 			var fixed *Fixed
 			if _, err := readBytes(file); !errors.As(err, &fixed) || fixed.Rule != tt.rule {
@@ -224,28 +209,28 @@ func TestFixed(t *testing.T) {
 }
 
 func TestReadHeaderRefuses(t *testing.T) {
-	sections := testOptional + 240
+	sections := rebasetest.Optional + 240
 	tests := map[string]func(b []byte) []byte{
 		"empty":                 func(b []byte) []byte { return nil },
 		"no MZ":                 func(b []byte) []byte { return b[1:] },
 		"only MZ":               func(b []byte) []byte { return b[:64] },
 		"headers far away":      func(b []byte) []byte { le.PutUint32(b[60:], 0xfffffff0); return b },
-		"headers in DOS header": func(b []byte) []byte { copy(b[4:], b[testLfanew:testLfanew+300]); b[60] = 4; return b },
-		"cut optional header":   func(b []byte) []byte { return b[:testOptional+100] },
+		"headers in DOS header": func(b []byte) []byte { copy(b[4:], b[rebasetest.Headers:rebasetest.Headers+300]); b[60] = 4; return b },
+		"cut optional header":   func(b []byte) []byte { return b[:rebasetest.Optional+100] },
 		"cut section table":     func(b []byte) []byte { return b[:sections+60] },
-		"unknown machine":       func(b []byte) []byte { b[testLfanew+4]++; return b },
-		"width and machine":     func(b []byte) []byte { le.PutUint16(b[testLfanew+4:], uint16(I386)); return b },
-		"too many directories":  func(b []byte) []byte { b[testOptional+108] = 17; return b },
-		"alignment":             func(b []byte) []byte { b[testOptional+32] = 3; return b },
-		"image too small":       func(b []byte) []byte { le.PutUint32(b[testOptional+56:], page); return b },
-		"image too large":       func(b []byte) []byte { le.PutUint32(b[testOptional+56:], 0xfffff000); return b },
-		"base out of range":     func(b []byte) []byte { b[testOptional+31] = 0xff; return b },
+		"unknown machine":       func(b []byte) []byte { b[rebasetest.Headers+4]++; return b },
+		"width and machine":     func(b []byte) []byte { le.PutUint16(b[rebasetest.Headers+4:], uint16(I386)); return b },
+		"too many directories":  func(b []byte) []byte { b[rebasetest.Optional+108] = 17; return b },
+		"alignment":             func(b []byte) []byte { b[rebasetest.Optional+32] = 3; return b },
+		"image too small":       func(b []byte) []byte { le.PutUint32(b[rebasetest.Optional+56:], page); return b },
+		"image too large":       func(b []byte) []byte { le.PutUint32(b[rebasetest.Optional+56:], 0xfffff000); return b },
+		"base out of range":     func(b []byte) []byte { b[rebasetest.Optional+31] = 0xff; return b },
 		"overlapping sections":  func(b []byte) []byte { le.PutUint32(b[sections+8:], 2*page); return b },
-		"headers too short":     func(b []byte) []byte { le.PutUint32(b[testOptional+60:], 0x100); return b },
+		"headers too short":     func(b []byte) []byte { le.PutUint32(b[rebasetest.Optional+60:], 0x100); return b },
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
-			b := change(newImage(t, imageOptions{machine: AMD64, base: 0x340000000}))
+			b := change(rebasetest.Image(rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340000000}))
 			if _, err := ReadHeader(bytes.NewReader(b), int64(len(b))); err == nil {
 				t.Error("accepted")
 			}
@@ -254,7 +239,7 @@ func TestReadHeaderRefuses(t *testing.T) {
 }
 
 func TestSignature(t *testing.T) {
-	file := newImage(t, imageOptions{machine: AMD64, base: 0x340000000, signature: []byte("sixteen bytes...")})
+	file := rebasetest.Image(rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340000000, Signature: []byte("sixteen bytes...")})
 	m, err := readBytes(file)
 	if err != nil {
 		t.Fatal(err)

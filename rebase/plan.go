@@ -49,12 +49,12 @@ type Plan struct {
 //
 // Preconditions: the caller holds the lock of the policy's database, if the plan
 // is to be applied.
-func NewPlan(ctx context.Context, root *os.Root, files []File, policy *Policy) (*Plan, error) {
-	subjects, err := survey(ctx, root, files, policy)
+func NewPlan(ctx context.Context, root *Root, files []File, policy *Policy) (*Plan, error) {
+	subjects, err := survey(ctx, root.Root, files, policy)
 	if err != nil {
 		return nil, err
 	}
-	plan := &Plan{policy: policy, root: root}
+	plan := &Plan{policy: policy, root: root.Root}
 	byMachine := make(map[Machine][]*subject)
 	for _, s := range subjects {
 		if reason := unfit(s, policy); reason != nil {
@@ -64,7 +64,7 @@ func NewPlan(ctx context.Context, root *os.Root, files []File, policy *Policy) (
 		byMachine[s.image.Machine] = append(byMachine[s.image.Machine], s)
 	}
 	for _, m := range Machines {
-		l := newLayout(m, policy, root)
+		l := newLayout(m, policy, root.Root)
 		l.add(byMachine[m])
 		l.arrange()
 		plan.maps = append(plan.maps, l)

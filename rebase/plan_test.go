@@ -10,13 +10,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sandbox-install/sandbox-install/rebase/rebasetest"
 )
 
 // A bed is a directory of images with a database.
 type bed struct {
 	testing.TB
 	dir  string
-	root *os.Root
+	root *Root
 	db   *Database
 }
 
@@ -28,15 +30,15 @@ func newBed(t testing.TB) *bed {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { root.Close() })
-	return &bed{t, dir, root, NewDatabase(filepath.Join(dir, "db"))}
+	return &bed{t, dir, &Root{Root: root}, NewDatabase(filepath.Join(dir, "db"))}
 }
 
 // write makes the images, by name, and returns their bytes.
-func (b *bed) write(images map[string]imageOptions) map[string][]byte {
+func (b *bed) write(images map[string]rebasetest.Options) map[string][]byte {
 	b.Helper()
 	content := make(map[string][]byte)
 	for name, o := range images {
-		content[name] = newImage(b, o)
+		content[name] = rebasetest.Image(o)
 		b.writeFile(name, content[name])
 	}
 	return content
@@ -66,7 +68,7 @@ func (b *bed) plan(p Policy, names ...string) *Plan {
 	b.Helper()
 	var files []File
 	for _, name := range names {
-		f, err := FileOf(name)
+		f, err := b.root.FileOf(name)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -126,84 +128,86 @@ func told(p *Plan) string {
 const defaultBase64 = 0x180000000
 
 func TestPlan(t *testing.T) {
-	dll := func(base uint64, pages int) imageOptions { return imageOptions{machine: AMD64, base: base, pages: pages} }
-	dll32 := func(base uint64, pages int) imageOptions {
-		return imageOptions{machine: I386, base: base, pages: pages}
+	dll := func(base uint64, pages int) rebasetest.Options {
+		return rebasetest.Options{Machine: rebasetest.AMD64, Base: base, Pages: pages}
+	}
+	dll32 := func(base uint64, pages int) rebasetest.Options {
+		return rebasetest.Options{Machine: rebasetest.I386, Base: base, Pages: pages}
 	}
 	tests := map[string]struct {
-		images map[string]imageOptions
+		images map[string]rebasetest.Options
 		policy Policy
 		want   string
 	}{
 		"from the top, large ones first, with slack": {
-			images: map[string]imageOptions{"/a": dll(defaultBase64, 1), "/b": dll(defaultBase64, 200)},
+			images: map[string]rebasetest.Options{"/a": dll(defaultBase64, 1), "/b": dll(defaultBase64, 200)},
 			want:   "/a move 0x3ffef0000\n/b move 0x3fff10000\n",
 		},
 		"out of the way of nobody, it stays": {
-			images: map[string]imageOptions{"/a": dll(0x340000000, 1), "/b": dll(0x350000000, 1)},
+			images: map[string]rebasetest.Options{"/a": dll(0x340000000, 1), "/b": dll(0x350000000, 1)},
 			want:   "/a keep\n/b keep\n",
 		},
 		"of two on one base the smaller moves": {
-			images: map[string]imageOptions{"/a": dll(0x340000000, 1), "/b": dll(0x340000000, 2)},
+			images: map[string]rebasetest.Options{"/a": dll(0x340000000, 1), "/b": dll(0x340000000, 2)},
 			want:   "/a move 0x3fffe0000\n/b keep\n",
 		},
 		"machines have an address space each": {
-			images: map[string]imageOptions{"/a": dll32(0x10000000, 1), "/b": dll(0x340000000, 1), "/c": {machine: ARM64, base: 0x340000000}},
+			images: map[string]rebasetest.Options{"/a": dll32(0x10000000, 1), "/b": dll(0x340000000, 1), "/c": {Machine: rebasetest.ARM64, Base: 0x340000000}},
 			want:   "/a keep\n/b keep\n/c keep\n",
 		},
 		"outside the target's room it moves": {
-			images: map[string]imageOptions{"/a": dll(0x500000000, 1), "/b": dll32(0x71000000, 1)},
+			images: map[string]rebasetest.Options{"/a": dll(0x500000000, 1), "/b": dll32(0x71000000, 1)},
 			want:   "/a move 0x3fffe0000\n/b move 0x6ffe0000\n",
 		},
 		"Windows takes any address": {
-			images: map[string]imageOptions{"/a": dll(0x7ff000000000, 1), "/b": dll(defaultBase64, 1), "/c": dll(defaultBase64, 1)},
+			images: map[string]rebasetest.Options{"/a": dll(0x7ff000000000, 1), "/b": dll(defaultBase64, 1), "/c": dll(defaultBase64, 1)},
 			policy: Policy{Target: TargetWindows},
 			want:   "/a keep\n/b keep\n/c move 0x7effffe0000\n",
 		},
 		"keep-out": {
-			images: map[string]imageOptions{"/a": dll(0x340000000, 1), "/b": dll(defaultBase64, 1)},
+			images: map[string]rebasetest.Options{"/a": dll(0x340000000, 1), "/b": dll(defaultBase64, 1)},
 			policy: Policy{KeepOut: []Range{{0x340000001, 0x340000002}, {0x3ff000001, 0x400000000}}},
 			want:   "/a move 0x3fefe0000\n/b move 0x3fefc0000\n",
 		},
 		"pins": {
-			images: map[string]imageOptions{"/x/a": dll(defaultBase64, 1), "/x/b": dll(defaultBase64, 1), "/x/c": dll(defaultBase64, 1)},
+			images: map[string]rebasetest.Options{"/x/a": dll(defaultBase64, 1), "/x/b": dll(defaultBase64, 1), "/x/c": dll(defaultBase64, 1)},
 			policy: Policy{Pins: []Pin{{"a", 0}, {"/*/b", 0x300000000}}},
 			want:   "/x/a left pinned\n/x/b move 0x300000000\n/x/c move 0x3fffe0000\n",
 		},
 		"two pinned to one place": {
-			images: map[string]imageOptions{"/a": dll(defaultBase64, 2), "/b": dll(defaultBase64, 1)},
+			images: map[string]rebasetest.Options{"/a": dll(defaultBase64, 2), "/b": dll(defaultBase64, 1)},
 			policy: Policy{Pins: []Pin{{"*", 0x300000000}}},
 			want:   "/a move 0x300000000\n/b fail with /a\n",
 		},
 		"what can not move has its place first": {
-			images: map[string]imageOptions{"/a": dll(0x340000000, 9), "/b": {machine: AMD64, base: 0x340000000, flags: fileStripped}},
+			images: map[string]rebasetest.Options{"/a": dll(0x340000000, 9), "/b": {Machine: rebasetest.AMD64, Base: 0x340000000, Flags: fileStripped}},
 			want:   "/a move 0x3fffe0000\n/b left stripped\n",
 		},
 		"two that can not move": {
-			images: map[string]imageOptions{"/a": {machine: AMD64, base: 0x340000000, flags: fileStripped}, "/b": {machine: AMD64, base: 0x340000000, signature: []byte("8 bytes!")}},
+			images: map[string]rebasetest.Options{"/a": {Machine: rebasetest.AMD64, Base: 0x340000000, Flags: fileStripped}, "/b": {Machine: rebasetest.AMD64, Base: 0x340000000, Signature: []byte("8 bytes!")}},
 			want:   "/a left stripped\n/b fail signed with /a\n",
 		},
 		"a signature dropped when asked": {
-			images: map[string]imageOptions{"/a": {machine: AMD64, base: 0x500000000, signature: []byte("8 bytes!")}},
+			images: map[string]rebasetest.Options{"/a": {Machine: rebasetest.AMD64, Base: 0x500000000, Signature: []byte("8 bytes!")}},
 			policy: Policy{DropSignature: true},
 			want:   "/a move 0x3fffe0000\n",
 		},
 		"no room": {
-			images: map[string]imageOptions{"/a": dll(defaultBase64, 1), "/b": dll(defaultBase64, 1), "/c": dll(defaultBase64, 1)},
+			images: map[string]rebasetest.Options{"/a": dll(defaultBase64, 1), "/b": dll(defaultBase64, 1), "/c": dll(defaultBase64, 1)},
 			policy: Policy{Room: map[Machine]Range{AMD64: {0x300000000, 0x300030000}}},
 			want:   "/a move 0x300010000\n/b move 0x300000000\n/c fail\n",
 		},
 		"from above 4 GiB it stays above": {
-			images: map[string]imageOptions{"/a": dll(defaultBase64, 1), "/b": dll(0x60000000, 1)},
+			images: map[string]rebasetest.Options{"/a": dll(defaultBase64, 1), "/b": dll(0x60000000, 1)},
 			policy: Policy{Room: map[Machine]Range{AMD64: {0x50000000, 0x100010000}}},
 			want:   "/a move 0x100000000\n/b keep\n",
 		},
 		"the C library stays, and has its zone": {
-			images: map[string]imageOptions{"/bin/cygwin1.dll": dll(0x300000000, 1), "/a": dll(0x300010000, 1), "/b": dll(0x300090000, 1), "/c": dll(0x2fffc0000, 1)},
+			images: map[string]rebasetest.Options{"/bin/cygwin1.dll": dll(0x300000000, 1), "/a": dll(0x300010000, 1), "/b": dll(0x300090000, 1), "/c": dll(0x2fffc0000, 1)},
 			want:   "/a move 0x3fffe0000\n/b keep\n/bin/cygwin1.dll left runtime\n/c move 0x3fffc0000\n",
 		},
 		"firmware and programs need no place": {
-			images: map[string]imageOptions{"/a": {machine: AMD64, subsystem: 10}, "/b": {machine: AMD64, subsystem: 10}},
+			images: map[string]rebasetest.Options{"/a": {Machine: rebasetest.AMD64, Subsystem: 10}, "/b": {Machine: rebasetest.AMD64, Subsystem: 10}},
 			want:   "/a left efi\n/b left efi\n",
 		},
 	}
@@ -229,12 +233,12 @@ func TestPlan(t *testing.T) {
 // TestApplyAndUndo looks at the files themselves.
 func TestApplyAndUndo(t *testing.T) {
 	b := newBed(t)
-	before := b.write(map[string]imageOptions{
-		"/usr/bin/a.dll":   {machine: AMD64, base: defaultBase64, pages: 4},
-		"/usr/bin/b.dll":   {machine: AMD64, base: defaultBase64, signature: []byte("8 bytes!")},
-		"/usr/lib/c.so":    {machine: I386, base: 0x10000000, seed: 1},
-		"/usr/lib/d.so":    {machine: I386, base: 0x10000000, seed: 2, noSum: true},
-		"/usr/lib/keep.so": {machine: ARM64, base: 0x300000000},
+	before := b.write(map[string]rebasetest.Options{
+		"/usr/bin/a.dll":   {Machine: rebasetest.AMD64, Base: defaultBase64, Pages: 4},
+		"/usr/bin/b.dll":   {Machine: rebasetest.AMD64, Base: defaultBase64, Signature: []byte("8 bytes!")},
+		"/usr/lib/c.so":    {Machine: rebasetest.I386, Base: 0x10000000, Seed: 1},
+		"/usr/lib/d.so":    {Machine: rebasetest.I386, Base: 0x10000000, Seed: 2, NoSum: true},
+		"/usr/lib/keep.so": {Machine: rebasetest.ARM64, Base: 0x300000000},
 	})
 	names := slices.Collect(maps.Keys(before))
 	old, err := os.Open(filepath.Join(b.dir, "/usr/lib/d.so"))
@@ -324,12 +328,12 @@ func TestUpdate(t *testing.T) {
 	b := newBed(t)
 	update := func(pages int, seed byte) Placement {
 		t.Helper()
-		b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: defaultBase64, pages: pages, seed: seed}})
+		b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.AMD64, Base: defaultBase64, Pages: pages, Seed: seed}})
 		plan := b.apply(Policy{}, "/a.dll")
 		b.check()
 		return plan.Placements[0]
 	}
-	b.write(map[string]imageOptions{"/b.dll": {machine: AMD64, base: 0x3fffc0000}})
+	b.write(map[string]rebasetest.Options{"/b.dll": {Machine: rebasetest.AMD64, Base: 0x3fffc0000}})
 	b.apply(Policy{}, "/b.dll") // takes 0x3fffc0000 and a slot of slack
 	first := update(1, 0)
 	if first.To != 0x3fffe0000 || first.Reserved != 2*Granularity {
@@ -353,9 +357,9 @@ func TestUpdate(t *testing.T) {
 // TestOrder plans the same files in many orders.
 func TestOrder(t *testing.T) {
 	b := newBed(t)
-	images := make(map[string]imageOptions)
+	images := make(map[string]rebasetest.Options)
 	for i := range 30 {
-		images[fmt.Sprintf("/%d.dll", i)] = imageOptions{machine: AMD64, base: 0x300000000 + uint64(i%7)<<16, pages: 1 + i%20}
+		images[fmt.Sprintf("/%d.dll", i)] = rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x300000000 + uint64(i%7)<<16, Pages: 1 + i%20}
 	}
 	b.write(images)
 	names := slices.Sorted(maps.Keys(images))
@@ -373,7 +377,7 @@ func TestStackedLayers(t *testing.T) {
 	b := newBed(t)
 	parent := NewDatabase(filepath.Join(b.dir, "parent"))
 	parent.Put(Record{Name: "/base/p.dll", Machine: AMD64, Base: 0x340000000, Size: 0x9000, Reserved: 0x20000})
-	b.write(map[string]imageOptions{"/a.dll": {machine: AMD64, base: 0x340000000}, "/b.dll": {machine: AMD64, base: 0x350000000}})
+	b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.AMD64, Base: 0x340000000}, "/b.dll": {Machine: rebasetest.AMD64, Base: 0x350000000}})
 	plan := b.apply(Policy{Respect: []*Database{parent}}, "/a.dll", "/b.dll")
 	if got := told(plan); got != "/a.dll move 0x3fffe0000\n/b.dll keep\n" {
 		t.Errorf("got\n%s", got)

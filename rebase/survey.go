@@ -8,24 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
-
-	"github.com/sandbox-install/sandbox-install/plist"
 )
 
 // A File is one image that a plan is made for.
 type File struct {
 	Name string // to be recorded: the absolute path it has when it is used
 	Path string // where it is read and replaced, relative to the plan's root
-}
-
-// FileOf returns the file of a recorded name in a root it is relative to.
-func FileOf(name string) (File, error) {
-	rel, ok := strings.CutPrefix(name, "/")
-	if !ok {
-		return File{}, fmt.Errorf("%s: not an absolute path", name)
-	}
-	return File{name, rel}, plist.CheckPath(rel)
 }
 
 // A subject is a file as the survey found it.

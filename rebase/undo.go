@@ -3,7 +3,6 @@ package rebase
 import (
 	"context"
 	"errors"
-	"os"
 )
 
 // Undo gives moved images their original bytes back and takes them out of the
@@ -11,18 +10,18 @@ import (
 // as for Apply.
 //
 // Preconditions: the caller holds the lock of the database.
-func Undo(ctx context.Context, root *os.Root, files []File, db *Database) ([]Placement, error) {
+func Undo(ctx context.Context, root *Root, files []File, db *Database) ([]Placement, error) {
 	placements := make([]Placement, len(files))
 	var jobs []*job
 	for i, f := range files {
 		s := &subject{File: f, record: db.Find(f.Name)}
 		placements[i] = Placement{File: f, Action: Keep, subject: s}
-		jobs = append(jobs, &job{root: root, placement: &placements[i]})
+		jobs = append(jobs, &job{root: root.Root, placement: &placements[i]})
 	}
 	if err := each(ctx, jobs, (*job).stageUndo); err != nil {
 		return nil, errors.Join(err, discardAll(jobs))
 	}
-	commitAll(root, jobs)
+	commitAll(root.Root, jobs)
 	for _, j := range jobs {
 		pl := j.placement
 		if j.err != nil {
