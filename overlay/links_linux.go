@@ -69,7 +69,7 @@ func (w *walker) nameFirst(names []link) {
 	for _, n := range names {
 		e := &w.list[n.entry]
 		e.Digest = digest
-		if e != first {
+		if first != nil && e != first {
 			e.Link = first.Path
 		}
 	}
