@@ -232,8 +232,8 @@ func (e *Entry) check(before []Entry) error {
 		return nil
 	case e.Op == OpAdd && e.Changed != 0:
 		return errors.New("an addition has nothing to differ from")
-	case typ == fs.ModeSymlink && e.Link == "":
-		return errors.New("a symlink without target")
+	case typ == fs.ModeSymlink && (e.Link == "" || strings.ContainsRune(e.Link, 0)):
+		return errors.New("a symlink without target, or with a NUL byte in it")
 	case typ == fs.ModeDir && e.Link != "":
 		return errors.New("a directory is no hard link")
 	case !e.Mode.IsRegular() && (e.Size != 0 || e.Digest != Digest{}):
@@ -242,6 +242,11 @@ func (e *Entry) check(before []Entry) error {
 		return errors.New("only a device has a device number")
 	case e.Size < 0:
 		return errors.New("negative size")
+	}
+	for name := range e.Xattrs {
+		if name == "" || strings.ContainsRune(name, 0) {
+			return fmt.Errorf("extended attribute %q: no name that can be", name)
+		}
 	}
 	if e.IsHardlink() {
 		if body := (&List{Entries: before}).Find(e.Link); body == nil || body.IsHardlink() || !e.sameInode(body) {
