@@ -87,7 +87,7 @@ func (r *Reader) Open(path string) (plist.File, error) {
 	}
 	if r.next > 0 && plist.ComparePaths(e.Path, r.list.Entries[r.next-1].Path) <= 0 {
 		if err := r.rewind(); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 		}
 	}
 	for r.broken == nil {
@@ -122,10 +122,13 @@ func (r *Reader) rewind() error {
 	if r.start < 0 {
 		return errors.New("was passed already, and the archive can only be read once")
 	}
+	if err := r.Close(); err != nil { // first: it may be reading ahead
+		return err
+	}
 	if _, err := r.src.(io.Seeker).Seek(r.start, io.SeekStart); err != nil {
 		return err
 	}
-	if err := errors.Join(r.Close(), r.begin()); err != nil {
+	if err := r.begin(); err != nil {
 		return err
 	}
 	if r.cur != nil {
