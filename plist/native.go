@@ -2,6 +2,7 @@ package plist
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"encoding/base64"
 	"encoding/hex"
@@ -26,6 +27,9 @@ const nativeMagic = "#mtree sandbox-install 1"
 
 // ErrNotNative says that a text is no native packing list at all.
 var ErrNotNative = errors.New("not a native packing list")
+
+// IsNative reports whether a text that begins so is a native packing list.
+func IsNative(head []byte) bool { return bytes.HasPrefix(head, []byte(nativeMagic+"\n")) }
 
 // typeNames are the words of mtree(5)'s keyword type.
 var typeNames = map[fs.FileMode]string{

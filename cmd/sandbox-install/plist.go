@@ -15,7 +15,7 @@ func plistCommand(stdio *stdio) *cobra.Command {
 		Use:   "plist",
 		Short: "Print, convert, check and merge packing lists",
 	}
-	cmd.AddCommand(printCommand(stdio), convertCommand(stdio))
+	cmd.AddCommand(printCommand(stdio), convertCommand(stdio), mergeCommand(stdio))
 	return cmd
 }
 

@@ -102,3 +102,13 @@ func WriteItems(w io.Writer, format string, items []Item) error {
 	}
 	return d.write(w, items)
 }
+
+// ItemsOf turns what l packs into items as the format lists them, and nothing
+// else: see [NewPort] for the idiom of a tree.
+func ItemsOf(format string, l *plist.List) ([]Item, error) {
+	d, err := find(format)
+	if err != nil {
+		return nil, err
+	}
+	return d.items(l), nil
+}

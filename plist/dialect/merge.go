@@ -1,0 +1,332 @@
+package dialect
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Variant is the list of one capture and the options that were on.
+type Variant struct {
+	Options Assignment
+	Items   []Item
+}
+
+// A Merged list holds what all variants install, each under the condition that
+// was found for it.
+type Merged struct {
+	Items []Item
+	Named map[string]Formula // conditions that no option stands for by itself
+
+	// Ambiguous tells where the captures allow another condition as small, and
+	// which further capture would decide.
+	Ambiguous []Remark
+}
+
+// Merge finds the smallest condition for each entry of the variants, and checks
+// it by evaluating the result under the options of each.
+func Merge(variants []Variant) (*Merged, error) {
+	variants = sameOptions(variants)
+	m := &merger{
+		merged:   &Merged{Named: make(map[string]Formula)},
+		variants: variants,
+		formulas: make(map[string]Term),
+	}
+	seen := make([]Assignment, len(variants))
+	for i, v := range variants {
+		seen[i] = v.Options
+	}
+	m.finder = newFinder(seen)
+	m.order()
+	for _, key := range m.keys {
+		if err := m.add(key); err != nil {
+			return nil, err
+		}
+	}
+	return m.merged, m.verify()
+}
+
+// sameOptions gives every variant all options: those not mentioned are off.
+func sameOptions(variants []Variant) []Variant {
+	var seen []Assignment
+	for _, v := range variants {
+		seen = append(seen, v.Options)
+	}
+	out := make([]Variant, len(variants))
+	for i, v := range variants {
+		out[i] = Variant{make(Assignment), v.Items}
+		for _, name := range optionsOf(seen) {
+			out[i].Options[name] = v.Options[name]
+		}
+	}
+	return out
+}
+
+// An itemKey is what makes two variants' items the same one.
+type itemKey struct {
+	prefix string // of the last KindPrefix
+	text   string
+}
+
+type merger struct {
+	merged   *Merged
+	variants []Variant
+	finder   *finder
+	formulas map[string]Term // by which captures have the entry
+
+	keys    []itemKey // in the order of the result
+	items   map[itemKey]Item
+	present map[itemKey][]bool
+}
+
+// keyOf leaves out where an item was read. Lines that mean nothing have none.
+func keyOf(prefix string, it *Item) (itemKey, bool) {
+	if it.Kind == KindBlank {
+		return itemKey{}, false
+	}
+	text := fmt.Sprint(it.Kind, "\n", it.When, "\n", it.Type, "\n", it.Path, "\n", it.Text, "\n", it.Owner, "\n", it.Group, "\n", it.Mode)
+	if it.Kind == KindID {
+		text = "id" // each has its own date
+	}
+	return itemKey{prefix, text}, true
+}
+
+// order puts the items of all variants in one order: that of the first, with
+// what others have more behind what stands before it there. Sorted lists stay
+// sorted.
+func (m *merger) order() {
+	m.items = make(map[itemKey]Item)
+	m.present = make(map[itemKey][]bool)
+	next := make(map[itemKey][]itemKey) // what was first seen behind an item, the latest first
+	sorted := true
+	for n, v := range m.variants {
+		var last itemKey // of no item: the start
+		prefix := ""
+		for i := range v.Items {
+			it := &v.Items[i]
+			if it.Kind == KindPrefix {
+				prefix = it.Path
+			}
+			key, ok := keyOf(prefix, it)
+			if !ok {
+				continue
+			}
+			if m.present[key] == nil {
+				m.items[key], m.present[key] = *it, make([]bool, len(m.variants))
+				next[last] = append(next[last], key)
+			}
+			if before, ok := m.items[last]; ok && before.Kind == KindFile && it.Kind == KindFile && before.Path > it.Path {
+				sorted = false
+			}
+			m.present[key][n] = true
+			last = key
+		}
+	}
+	m.walk(next)
+	if sorted {
+		m.sortFiles()
+	}
+}
+
+// walk lists the keys: behind each item what was first seen there, the latest
+// variant's first.
+func (m *merger) walk(next map[itemKey][]itemKey) {
+	stack := slices.Clone(next[itemKey{}])
+	for len(stack) > 0 {
+		key := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		m.keys = append(m.keys, key)
+		stack = append(stack, next[key]...)
+	}
+}
+
+// sortFiles sorts each run of files.
+func (m *merger) sortFiles() {
+	for i := 0; i < len(m.keys); {
+		k := i
+		for k < len(m.keys) && (m.items[m.keys[k]].Kind == KindFile || m.items[m.keys[k]].Kind == KindSample) {
+			k++
+		}
+		slices.SortStableFunc(m.keys[i:k], func(a, b itemKey) int {
+			x, y := m.items[a], m.items[b]
+			return compareItems(x, y)
+		})
+		i = max(k, i+1)
+	}
+}
+
+// add puts an item into the result, with its condition.
+func (m *merger) add(key itemKey) error {
+	it := m.items[key]
+	it.Line = 0
+	switch it.Kind {
+	case KindComment, KindID, KindPrefix: // are for all
+	default:
+		term, err := m.condition(m.present[key], &it)
+		if err != nil {
+			return err
+		}
+		it.When = append(slices.Clone(term), it.When...)
+	}
+	m.merged.Items = append(m.merged.Items, it)
+	return nil
+}
+
+// condition returns the term for what is present in some of the captures. A
+// formula of more than one term gets a name.
+func (m *merger) condition(present []bool, it *Item) (Term, error) {
+	pattern := fmt.Sprint(present)
+	if term, ok := m.formulas[pattern]; ok {
+		return term, nil
+	}
+	found, rival := m.finder.find(present)
+	if !m.finder.fits(found, present) {
+		return nil, fmt.Errorf("%s: there and not there under the same options", printable(it.Path+it.Text))
+	}
+	if rival != nil {
+		m.merged.Ambiguous = append(m.merged.Ambiguous, Remark{it.Path,
+			fmt.Sprintf("could also be %s: a capture with %q would decide", rival, decides(found, rival))})
+	}
+	term := found[0]
+	if len(found) > 1 {
+		term = Term{{Name: m.nameOf(found)}}
+		m.merged.Named[term[0].Name] = found
+	}
+	m.formulas[pattern] = term
+	return term, nil
+}
+
+// nameOf names a formula. What begins with "no_" would read as an opposite.
+func (m *merger) nameOf(f Formula) string {
+	name := f.String()
+	switch {
+	case len(name) > maxName:
+		return fmt.Sprintf("cond%d", len(m.merged.Named)+1)
+	case strings.HasPrefix(name, "no_"):
+		return "if_" + name
+	}
+	return name
+}
+
+// maxName is how long a name made of options may be.
+const maxName = 40
+
+// verify evaluates the result under each capture's options.
+func (m *merger) verify() error {
+	for n, v := range m.variants {
+		got := make(map[itemKey]bool)
+		prefix := ""
+		for _, it := range m.merged.Evaluate(v.Options) {
+			if it.Kind == KindPrefix {
+				prefix = it.Path
+			}
+			if key, ok := keyOf(prefix, &it); ok {
+				got[key] = true
+			}
+		}
+		for key, present := range m.present {
+			if it := m.items[key]; got[key] != present[n] && it.Kind != KindComment && it.Kind != KindID && it.Kind != KindPrefix {
+				return fmt.Errorf("%q under %q: the merged list does not agree with the capture", it.Path, v.Options)
+			}
+		}
+	}
+	return nil
+}
+
+// Evaluate returns the items whose found conditions hold, without these
+// conditions; those that the variants themselves had stay.
+func (m *Merged) Evaluate(options Assignment) []Item {
+	all := make(Assignment)
+	for name, on := range options {
+		all[name] = on
+	}
+	for name, f := range m.Named {
+		all[name] = f.Holds(options)
+	}
+	var items []Item
+	for _, it := range m.Items {
+		n := 0
+		for n < len(it.When) && knownTo(all, it.When[n]) {
+			n++
+		}
+		if Term(it.When[:n]).holds(all) {
+			it.When = slices.Clone(it.When[n:])
+			items = append(items, it)
+		}
+	}
+	return items
+}
+
+func knownTo(options Assignment, c Cond) bool {
+	_, ok := options[c.Name]
+	return ok
+}
+
+// Makefile returns the lines that define the conditions in a tree.
+func (m *Merged) Makefile(tree string) []string {
+	used := make(map[Cond]bool)
+	for _, it := range m.Items {
+		for _, c := range it.When {
+			used[c] = true
+		}
+	}
+	var conds []Cond
+	for c := range used {
+		conds = append(conds, c)
+	}
+	slices.SortFunc(conds, func(a, b Cond) int { return strings.Compare(a.String(), b.String()) })
+	var lines []string
+	for _, c := range conds {
+		formula, named := m.Named[c.Name]
+		if !named {
+			formula = Formula{{c}}
+		}
+		lines = append(lines, defineCondition(tree, c, formula, named)...)
+	}
+	return lines
+}
+
+// defineCondition writes the lines that define one condition.
+func defineCondition(tree string, c Cond, formula Formula, named bool) []string {
+	switch {
+	case tree == "pkgsrc":
+		return []string{
+			"PLIST_VARS+= " + c.String(),
+			".if " + formula.test("!empty(PKG_OPTIONS:M%s)", "empty(PKG_OPTIONS:M%s)", false),
+			"PLIST." + c.String() + "= yes",
+			".endif",
+		}
+	case tree == "freebsd" && named:
+		name := strings.ToUpper(c.Name)
+		return []string{
+			".if " + formula.test("${PORT_OPTIONS:M%s}", "empty(PORT_OPTIONS:M%s)", true),
+			`PLIST_SUB+= ` + name + `=""`, ".else", `PLIST_SUB+= ` + name + `="@comment "`, ".endif",
+		}
+	case tree == "freebsd":
+		return []string{"OPTIONS_SUB= yes"}
+	}
+	return nil
+}
+
+// test writes f as an expression of make(1).
+func (f Formula) test(on, off string, upper bool) string {
+	terms := make([]string, len(f))
+	for i, t := range f {
+		var conds []string
+		for _, c := range t {
+			name, form := c.Name, on
+			if upper {
+				name = strings.ToUpper(name)
+			}
+			if c.Not {
+				form = off
+			}
+			conds = append(conds, fmt.Sprintf(form, name))
+		}
+		terms[i] = strings.Join(conds, " && ")
+		if len(conds) > 1 && len(f) > 1 {
+			terms[i] = "(" + terms[i] + ")"
+		}
+	}
+	return strings.Join(terms, " || ")
+}
