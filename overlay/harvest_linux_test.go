@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/capture/capturetest"
+	"github.com/sandbox-install/sandbox-install/plist"
 )
 
 // The overlays of these tests are never attached: they are reached through their
@@ -21,12 +22,11 @@ import (
 // union is an overlay for a test, with a directory to write to.
 type union struct {
 	layer
-	lowerDir  string
-	mergedDir string
+	upperDir, mergedDir string
 }
 
-// The options that the layout uses, and others that must be understood as well.
-const layoutOptions = "index=on,redirect_dir=on,metacopy=off,volatile"
+// runOptions are the options of a run.
+const runOptions = "index=on,redirect_dir=on,metacopy=off,volatile"
 
 // newUnion makes an overlay over lower, its upper and work directories below dir.
 func newUnion(t testing.TB, lower, dir, options string) *union {
@@ -38,8 +38,8 @@ func newUnion(t testing.TB, lower, dir, options string) *union {
 			t.Fatal(err)
 		}
 	}
-	u := &union{lowerDir: lower}
-	u.path = "."
+	u := &union{upperDir: upper}
+	u.path, u.userxattr = ".", strings.Contains(options, "userxattr")
 	u.upper = open(t, upper)
 	u.lower = clone(t, lower)
 	u.merged = mountUnion(t, lower, upper, work, options)
@@ -120,7 +120,8 @@ func descriptor(t testing.TB, fd int, name string) *os.File {
 	return f
 }
 
-// check harvests a union and has the result judged.
+// check harvests a union and has the result judged. Nothing may be called
+// identical that was not written.
 func (u *union) check(t *testing.T, j *capturetest.Judge) {
 	t.Helper()
 	list, tree, err := harvest(t.Context(), []layer{u.layer}, nil)
@@ -129,26 +130,34 @@ func (u *union) check(t *testing.T, j *capturetest.Judge) {
 	}
 	defer tree.Close()
 	j.Check(t, list, tree)
+	for _, e := range list.Entries {
+		if _, err := os.Lstat(u.upperDir + "/" + e.Path); e.Class == plist.ClassIdentical && err != nil {
+			t.Errorf("identical: %v", err)
+		}
+	}
 }
 
+// old is a time before every test.
 var old = time.Unix(1_000_000_000, 123456789)
+
+// A test has so many plots at once, in each of which so many verbs are done.
+const plots, verbsEach = 40, 12
 
 // TestRandomVerbs applies the same verbs to overlays and to plain copies of their
 // lower directories. The list must be the difference that outside tools see
 // between a plain copy before and after.
 func TestRandomVerbs(t *testing.T) {
-	const plots, verbs = 40, 12
 	for round := range rounds() {
-		first := round * plots
-		t.Run(fmt.Sprint(first), func(t *testing.T) {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			first := round * plots
 			lower, native := t.TempDir(), t.TempDir()
-			forest(t, lower, first, plots)
-			forest(t, native, first, plots)
-			u := newUnion(t, lower, t.TempDir(), layoutOptions)
+			forest(t, lower, first)
+			forest(t, native, first)
+			u := newUnion(t, lower, t.TempDir(), runOptions)
 			j := &capturetest.Judge{Before: capturetest.Take(t, native), Since: time.Now()}
 			for seed := first; seed < first+plots; seed++ {
-				got := perform(plot(u.mergedDir, seed), seed, verbs)
-				want := perform(plot(native, seed), seed, verbs)
+				got := perform(plot(u.mergedDir, seed), seed, verbsEach)
+				want := perform(plot(native, seed), seed, verbsEach)
 				if !slices.Equal(got, want) {
 					t.Errorf("plot %d: the verbs did\n%s\nand natively\n%s", seed, strings.Join(got, "\n"), strings.Join(want, "\n"))
 				}
@@ -159,11 +168,49 @@ func TestRandomVerbs(t *testing.T) {
 	}
 }
 
+// TestRandomVerbsOtherwise does the same with overlays that are not quite like a
+// plain directory, or whose layers are on different file systems: so the list
+// must be the difference that outside tools see between lower and merged.
+func TestRandomVerbsOtherwise(t *testing.T) {
+	for _, c := range []struct {
+		name, options string
+		lower, upper  func(testing.TB) string
+	}{
+		{"no index", "index=off,redirect_dir=on", testing.TB.TempDir, testing.TB.TempDir},
+		{"no redirect", "index=on,redirect_dir=off", testing.TB.TempDir, testing.TB.TempDir},
+		{"metacopy", "index=on,redirect_dir=on,metacopy=on", testing.TB.TempDir, testing.TB.TempDir},
+		{"userxattr", "userxattr", testing.TB.TempDir, testing.TB.TempDir},
+		{"upper on tmpfs", runOptions, testing.TB.TempDir, newTmpfs},
+		{"upper on tmpfs without xino", runOptions + ",xino=off", testing.TB.TempDir, newTmpfs},
+		{"lower on tmpfs", runOptions, newTmpfs, testing.TB.TempDir},
+		{"both on one tmpfs", runOptions, newTmpfs, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for round := range rounds() {
+				first := round * plots
+				lower := c.lower(t) + "/lower"
+				upper := filepath.Dir(lower)
+				if c.upper != nil {
+					upper = c.upper(t)
+				}
+				forest(t, lower, first)
+				u := newUnion(t, lower, upper, c.options)
+				j := &capturetest.Judge{Before: capturetest.Take(t, lower)}
+				for seed := first; seed < first+plots; seed++ {
+					perform(plot(u.mergedDir, seed), seed, verbsEach)
+				}
+				j.After = capturetest.Take(t, u.mergedDir)
+				u.check(t, j)
+			}
+		})
+	}
+}
+
 // rounds is how often to repeat what is drawn by lot: a little always, or as often
 // as the environment says.
 func rounds() uint64 {
 	if n, err := strconv.ParseUint(os.Getenv("HARVEST_ROUNDS"), 10, 32); err == nil {
 		return n
 	}
-	return 3
+	return 5
 }

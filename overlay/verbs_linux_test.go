@@ -199,10 +199,10 @@ func age(t *testing.T, root string) {
 	}
 }
 
-// forest makes n directories below root, each with what some verbs leave in it.
-func forest(t *testing.T, root string, first, n uint64) {
+// forest makes all plots of a test below root, each with what some verbs leave in it.
+func forest(t *testing.T, root string, first uint64) {
 	t.Helper()
-	for seed := first; seed < first+n; seed++ {
+	for seed := first; seed < first+plots; seed++ {
 		dir := plot(root, seed)
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
