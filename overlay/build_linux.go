@@ -38,7 +38,7 @@ func prepare(root, stagingDir string, shareRun bool) (*rig, error) {
 	r.sites, r.notes = s.layout(choices{shareRun: shareRun, staging: r.staging.path})
 	for _, p := range r.sites {
 		if err := r.build(p); err != nil {
-			return r, fmt.Errorf("prepare /%s: %w", p.path, err)
+			return r, fmt.Errorf("prepare %s inside: %w", p.name(), err)
 		}
 	}
 	return r, nil
@@ -66,7 +66,7 @@ func (r *rig) close() error {
 func (r *rig) hole(p site, text string, err error) {
 	r.notes = append(r.notes, plist.Note{
 		Kind: plist.NoteHole,
-		Text: fmt.Sprintf("/%s (%s) %s: %v", p.path, p.fstype, text, err),
+		Text: fmt.Sprintf("%s (%s) %s: %v", p.name(), p.fstype, text, err),
 	})
 }
 
@@ -133,11 +133,20 @@ func (r *rig) tryOverlay(p site) error {
 		}
 	}
 	err = r.union(p, lowers)
-	if err != nil { // the kernel's sentence should name what the user knows
-		return fmt.Errorf("%s", strings.ReplaceAll(err.Error(), lowers[0], p.from))
+	if err != nil {
+		return &namedError{err, strings.NewReplacer(lowers[0], p.from)}
 	}
 	return nil
 }
+
+// A namedError is one whose sentence, the kernel's, should name what users know.
+type namedError struct {
+	error
+	names *strings.Replacer
+}
+
+func (e *namedError) Error() string { return e.names.Replace(e.error.Error()) }
+func (e *namedError) Unwrap() error { return e.error }
 
 // union makes the overlay of a site on lower directories; the first is the one
 // that the result is compared with.
@@ -163,7 +172,7 @@ func (r *rig) union(p site, lowers []string) error {
 	if !keepsLinks(room) {
 		r.notes = append(r.notes, plist.Note{
 			Kind: plist.NoteLost,
-			Text: fmt.Sprintf("the names of one hard-linked file below /%s (%s) part when it is written: the file system has no file handles", p.path, p.fstype),
+			Text: fmt.Sprintf("the names of one hard-linked file below %s (%s) part when it is written: the file system has no file handles", p.name(), p.fstype),
 		})
 	}
 	r.layers = append(r.layers, l)

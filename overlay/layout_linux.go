@@ -20,6 +20,9 @@ type site struct {
 	attr   uint64 // MOUNT_ATTR_* (mount_setattr(2)); of a bind, what is added
 }
 
+// name is the absolute path of the mount point.
+func (s *site) name() string { return path.Join("/", s.path) }
+
 // how says what is made of a host mount inside.
 type how string
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -42,8 +41,8 @@ func hint(err error) string {
 		return "the kernel is older than Linux 5.12"
 	case errors.Is(err, unix.ENOSPC):
 		return "the limit may be /proc/sys/user/max_mnt_namespaces, or /proc/sys/fs/mount-max"
-	case strings.Contains(err.Error(), "stacking depth"):
-		return "an overlay can lie on one other, not on two: leave the outer sandbox or container"
+	case errors.Is(err, errStacked):
+		return "leave the outer sandbox or container, or choose another method"
 	}
 	return ""
 }

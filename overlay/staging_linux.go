@@ -20,9 +20,10 @@ const stagingPrefix = ".sandbox-install-"
 
 // A staging holds the upper, work and skeleton directories of one run.
 type staging struct {
-	dir  *os.File // locked; or the root of a detached tmpfs
-	path string   // "" for a detached tmpfs: no path leads to it
-	next int
+	dir   *os.File // locked, unless it is the root of a tmpfs
+	tmpfs *os.File // the detached mount, which ends with this descriptor; else nil
+	path  string   // "" for a tmpfs: no path leads to it
+	next  int
 }
 
 // newStaging makes a staging directory in the first place that can hold the
@@ -154,13 +155,16 @@ func stageInMemory() (*staging, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &staging{}
+	s := &staging{tmpfs: mnt}
 	// A mount's own descriptor is O_PATH: open its root for reading.
-	if s.dir, err = os.Open(procFD(mnt)); err == nil {
-		err = s.try()
+	if s.dir, err = os.Open(procFD(mnt)); err != nil {
+		mnt.Close()
+		return nil, err
 	}
-	mnt.Close()
-	return s, err
+	if err := s.try(); err != nil {
+		return nil, errors.Join(err, s.remove())
+	}
+	return s, nil
 }
 
 // try mounts an overlay on the staging directory and nobody else.
@@ -170,7 +174,7 @@ func (s *staging) try() error {
 		return err
 	}
 	defer t.close()
-	m, err := newMount(overlayContext(t.path("lower"), t.path("upper"), t.path("work")))
+	m, err := mountOverlay([]string{t.path("lower")}, t, 0)
 	if err != nil {
 		return err
 	}
@@ -213,12 +217,11 @@ func (r *room) path(name string) string { return procFD(r.File) + "/" + name }
 
 func (r *room) close() { _ = r.Close() } // only read
 
-// remove removes the staging directory and gives its parent the times it had, if
-// nobody else changed it meanwhile.
+// remove removes the staging directory.
 func (s *staging) remove() error {
 	defer s.dir.Close()
-	if s.path == "" {
-		return nil // a tmpfs ends with its last descriptor
+	if s.tmpfs != nil {
+		return s.tmpfs.Close()
 	}
 	return os.RemoveAll(s.path)
 }

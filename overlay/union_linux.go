@@ -2,9 +2,13 @@ package overlay
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // wanted are the options that an overlay is mounted with, the dearest first. A
@@ -19,27 +23,48 @@ import (
 // metacopy, which may be the kernel's default, would make uppers without content.
 var wanted = []string{"metacopy=off", "index=on", "redirect_dir=on", "xino=on", "nfs_export=on", "volatile"}
 
-// overlayContext describes an overlay of lower directories, topmost first,
-// separated by colons.
-func overlayContext(lower, upper, work string) fsContext {
-	return fsContext{
-		fstype:  "overlay",
-		options: append([]string{"lowerdir=" + lower, "upperdir=" + upper, "workdir=" + work}, wanted...),
+// mountOverlay mounts an overlay of lower directories, topmost first, with its
+// upper and work directory in r, and as many of the wanted options as are to be
+// had.
+func mountOverlay(lower []string, r *room, attr uint64) (*os.File, error) {
+	layers := []string{"lowerdir=" + strings.Join(lower, ":"), "upperdir=" + r.path("upper"), "workdir=" + r.path("work")}
+	options := slices.Clone(wanted)
+	if sameFS(lower[0], r.path("upper")) { // the kernel would log that xino is useless
+		options = slices.DeleteFunc(options, func(o string) bool { return o == "xino=on" })
+	}
+	for {
+		m, err := newMount(fsContext{fstype: "overlay", options: append(layers, options...), attr: attr})
+		switch {
+		case err == nil:
+			return m, nil
+		case len(options) > 0:
+			options = options[:len(options)-1]
+		case isOverlay(lower[0]) && errors.Is(err, unix.EINVAL):
+			return nil, fmt.Errorf("%w: %w", errStacked, err)
+		default:
+			return nil, err
+		}
+		// What a try with volatile leaves in its work directory stops the next one.
+		if err := os.RemoveAll(r.path("work")); err != nil {
+			return nil, err
+		}
+		if err := os.Mkdir(r.path("work"), 0o700); err != nil {
+			return nil, err
+		}
 	}
 }
 
-// mountOverlay mounts an overlay with its upper and work directory in r, and as many
-// of the wanted options as are to be had.
-func mountOverlay(lower []string, r *room, attr uint64) (*os.File, error) {
-	c := overlayContext(strings.Join(lower, ":"), r.path("upper"), r.path("work"))
-	c.attr = attr
-	for dropped := 0; ; dropped++ {
-		m, err := newMount(c)
-		if err == nil || dropped == len(wanted) {
-			return m, err
-		}
-		c.options = c.options[:len(c.options)-1]
-	}
+// errStacked is what the kernel says only in its log.
+var errStacked = errors.New("it is itself an overlay, and overlays can be stacked no more than twice")
+
+func isOverlay(dir string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(dir, &st) == nil && st.Type == unix.OVERLAYFS_SUPER_MAGIC
+}
+
+func sameFS(a, b string) bool {
+	var sa, sb unix.Stat_t
+	return unix.Stat(a, &sa) == nil && unix.Stat(b, &sb) == nil && sa.Dev == sb.Dev
 }
 
 // keepsLinks reports whether the overlay in r got its index: the kernel goes

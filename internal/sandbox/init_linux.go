@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -15,26 +16,29 @@ import (
 // Init returns at once, unless this process is the copy of the program that
 // [Run] started. Then it carries out the plan and does not return.
 func Init() {
-	if len(os.Args) == 1 && os.Args[0] == initName {
-		os.Exit(runInit())
+	if len(os.Args) == 2 && os.Args[0] == initName {
+		first, err := strconv.Atoi(os.Args[1])
+		if err != nil {
+			panic(err)
+		}
+		os.Exit(runInit(first))
 	}
 	initContainer()
 }
 
 // runInit is the life of the copy. What goes wrong is told over the socket; the
 // exit status tells only those who have no supervisor to listen.
-func runInit() int {
+func runInit(first int) int {
 	// Capabilities belong to threads: the command is forked from this one.
 	runtime.LockOSThread()
-	for fd := range fdMounts {
-		if fd > 2 {
-			unix.CloseOnExec(fd)
-		}
-	}
-	o, err := readOrder()
-	if err == nil && o.Plan.Container {
+	unix.CloseOnExec(first + fdSocket)
+	unix.Close(first + fdExe) // it was needed to get here
+	o, err := readOrder(first)
+	switch {
+	case err != nil:
+	case o.Plan.Container:
 		err = o.runContainer()
-	} else if err == nil {
+	default:
 		err = o.enter()
 	}
 	if err != nil {
@@ -43,26 +47,28 @@ func runInit() int {
 		if errors.As(err, &exec) {
 			kind, err = reportExecFailed, exec.Err
 		}
-		_ = failure(kind, err).send(fdSocket, 0) // nobody else to tell
+		_ = failure(kind, err).send(first+fdSocket, 0) // nobody else to tell
 		return 1
 	}
 	return 0
 }
 
-func readOrder() (*order, error) {
-	f := os.NewFile(fdOrder, "plan")
+func readOrder(first int) (*order, error) {
+	f := os.NewFile(uintptr(first+fdOrder), "plan")
 	defer f.Close()
-	unix.Close(fdExe) // it was needed to get here
-	o := &order{}
+	o := &order{first: first}
 	if err := gob.NewDecoder(f).Decode(o); err != nil {
 		return nil, &StepError{"read the plan", err}
 	}
 	return o, nil
 }
 
+// tell sends a report to the supervisor.
+func (o *order) tell(r *report) error { return r.send(o.first+fdSocket, 0) }
+
 // enter builds the root, moves into it and runs the command.
 func (o *order) enter() error {
-	root, err := buildRoot(o.Plan.Mounts)
+	root, err := o.buildRoot()
 	if err != nil {
 		return err
 	}
@@ -75,7 +81,7 @@ func (o *order) enter() error {
 		}
 	}
 	if len(o.Plan.Args) == 0 {
-		return (&report{Kind: reportEmpty}).send(fdSocket, 0)
+		return o.tell(&report{Kind: reportEmpty})
 	}
 	return o.run()
 }
@@ -96,16 +102,16 @@ func (o *order) run() error {
 	if err != nil {
 		return err
 	}
-	if err := (&report{Kind: reportStarted}).send(fdSocket, pid); err != nil {
-		return &StepError{"report", err}
+	if err := (&report{Kind: reportStarted}).send(o.first+fdSocket, pid); err != nil {
+		return err
 	}
-	in := &initProcess{plan: &o.Plan, proc: proc, command: pid, children: reapAll()}
+	in := &initProcess{order: o, proc: proc, command: pid, children: reapAll()}
 	return in.attend(signals)
 }
 
 // An initProcess is pid 1 while the command runs and after.
 type initProcess struct {
-	plan     *Plan
+	*order
 	proc     *os.Root // our own /proc, whatever the command mounts there
 	command  int
 	children <-chan child
@@ -150,7 +156,7 @@ func (in *initProcess) attend(signals <-chan os.Signal) error {
 				continue
 			}
 			if c.status.Stopped() {
-				if err := (&report{Kind: reportStopped, Signal: c.status.StopSignal()}).send(fdSocket, 0); err != nil {
+				if err := in.tell(&report{Kind: reportStopped, Signal: c.status.StopSignal()}); err != nil {
 					return err
 				}
 				continue
@@ -170,21 +176,21 @@ func exitCode(status unix.WaitStatus) int {
 
 // finish waits until nothing runs any more, with the means that takes.
 func (in *initProcess) finish(code int) error {
-	if err := (&report{Kind: reportExited, Code: code}).send(fdSocket, 0); err != nil {
+	if err := in.tell(&report{Kind: reportExited, Code: code}); err != nil {
 		return err
 	}
 	done := &report{Kind: reportEmpty, Code: code}
-	if !in.empty(in.plan.Grace) {
+	if !in.empty(in.Plan.Grace) {
 		done.Outlived = running(in.proc)
 		in.killAll(unix.SIGTERM)
 		in.killAll(unix.SIGCONT)
-		if !in.empty(in.plan.Term) {
+		if !in.empty(in.Plan.Term) {
 			in.killAll(unix.SIGKILL)
 			for range in.children {
 			}
 		}
 	}
-	return done.send(fdSocket, 0)
+	return in.tell(done)
 }
 
 // empty waits at most d for the last child to end.

@@ -11,29 +11,28 @@ import (
 // buildRoot attaches the mounts in this process's private mount namespace and
 // returns the root's descriptor. The root lies over the host's "/" until
 // moveInto.
-func buildRoot(mounts []Mount) (root int, err error) {
+func (o *order) buildRoot() (root int, err error) {
+	mounts, first := o.Plan.Mounts, o.first+fdMounts
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return -1, &StepError{"make the mount namespace private", err}
 	}
 	if len(mounts) == 0 || mounts[0].Target != "." || mounts[0].File < 0 {
 		return -1, &StepError{"read the plan", errors.New("the first mount is not the root")}
 	}
-	root = fdMounts + mounts[0].File
+	root = first + mounts[0].File
 	if err := unix.MoveMount(root, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return -1, &StepError{"attach the root", err}
 	}
 	for _, m := range mounts[1:] {
-		if err := m.attach(root); err != nil {
+		if err := m.attach(root, first+m.File); err != nil {
 			return -1, &StepError{"mount on /" + m.Target, err}
 		}
 	}
 	return root, nil
 }
 
-// attach carries out one mount below root.
-func (m *Mount) attach(root int) error {
-	fd := fdMounts + m.File
-	var err error
+// attach carries out one mount below root; fd is its File.
+func (m *Mount) attach(root, fd int) (err error) {
 	switch {
 	case m.File >= 0:
 	case m.Type != "":

@@ -9,23 +9,24 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// The descriptors that the copy of the program starts with, after the standard
-// three. Those of the mounts follow.
+// initName is argv[0] of the copy; argv[1] is the number of the first descriptor
+// that is meant for it and not for the command.
+const initName = "sandbox-install: init"
+
+// The descriptors of the copy, from that number on. Those of the mounts follow.
 const (
-	fdOrder = 3 + iota
+	fdOrder = iota
 	fdSocket
 	fdExe
 	fdMounts
 )
-
-// initName is argv[0] of the copy.
-const initName = "sandbox-install: init"
 
 // cancelGrace is how long the command may take to end after the SIGTERM of a
 // cancelled context.
@@ -35,6 +36,8 @@ const cancelGrace = 2 * time.Second
 type order struct {
 	Plan       Plan
 	Foreground bool // the command starts as the terminal's foreground job
+
+	first int // in the copy: its argv[1]
 }
 
 // passed are the signals that are meant for the command when the supervisor
@@ -126,21 +129,25 @@ func (s *supervisor) startWith(files Files, socket *os.File) error {
 		return err
 	}
 	defer null.Close()
-	std := []*os.File{files.Stdin, files.Stdout, files.Stderr}
-	for i := range std {
-		if std[i] == nil {
-			std[i] = null
-		}
+	fds, err := files.passed(null)
+	if err != nil {
+		return fmt.Errorf("list the descriptors to be passed on: %w", err)
 	}
-	s.init, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", fdExe), []string{initName}, &os.ProcAttr{
+	first := len(fds)
+	fds = append(fds, orderFile.Fd(), socket.Fd(), exe.Fd())
+	for _, m := range files.Mounts {
+		fds = append(fds, m.Fd())
+	}
+	pid, _, err := syscall.StartProcess(fmt.Sprintf("/proc/self/fd/%d", first+fdExe), []string{initName, strconv.Itoa(first)}, &syscall.ProcAttr{
 		Env:   []string{},
-		Files: append(append(std, orderFile, socket, exe), files.Mounts...),
+		Files: fds,
 		Sys:   s.plan.attributes(),
 	})
 	if err != nil {
 		return fmt.Errorf("start init in new namespaces: %w", err)
 	}
-	return nil
+	s.init, err = os.FindProcess(pid)
+	return err
 }
 
 // attributes says in which namespaces init begins. In a container the pid

@@ -1,0 +1,264 @@
+package overlay
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/capture/capturetest"
+)
+
+// helpDial reports whether it can connect: its arguments are a network and an
+// address.
+func helpDial(args []string) int {
+	c, err := net.Dial(args[0], args[1])
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	c.Close()
+	return 0
+}
+
+// serve listens until the test ends.
+func serve(t *testing.T, network, address string) net.Listener {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return // closed by the cleanup
+			}
+			c.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// No daemon of the host can be asked by a socket in the file system.
+func TestHostSockets(t *testing.T) {
+	run, err := os.MkdirTemp("/run", "sandbox-install-test-")
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(run) })
+	for name, dir := range map[string]string{"in run": run, "elsewhere": t.TempDir()} {
+		t.Run(name, func(t *testing.T) {
+			socket := filepath.Join(dir, "socket")
+			serve(t, "unix", socket)
+			want(t, "outside", helpDial([]string{"unix", socket}), 0)
+			s := newScene(t, helper("dial", "unix", socket)...)
+			want(t, "inside", s.run().ExitCode, 1)
+		})
+	}
+	t.Run("shared run", func(t *testing.T) {
+		socket := filepath.Join(run, "shared")
+		serve(t, "unix", socket)
+		s := newScene(t, helper("dial", "unix", socket)...)
+		s.cmd.ShareRun = true
+		r := s.run()
+		want(t, "inside", r.ExitCode, 0)
+		want(t, "notes", len(r.List.Notes) > 0 && r.List.Notes[0].Kind == "shared", true)
+	})
+}
+
+func TestNoNetwork(t *testing.T) {
+	address := serve(t, "tcp", "127.0.0.1:0").Addr().String()
+	for _, none := range []bool{false, true} {
+		s := newScene(t, helper("dial", "tcp", address)...)
+		s.cmd.NoNetwork = none
+		want(t, fmt.Sprint("no network: ", none), s.run().ExitCode == 1, none)
+	}
+	s := newScene(t, script("grep -v lo: /proc/net/dev | wc -l; test $(cat /sys/class/net/lo/flags) = 0x9 || ip link show lo | grep -q LOWER_UP")...)
+	s.cmd.NoNetwork = true
+	want(t, "loopback is up", s.run().ExitCode, 0)
+	want(t, "lines but lo", s.out.String(), "2\n") // the head
+}
+
+// The command sees the processes of the sandbox and no others, and what belongs
+// to the whole machine is out of its reach.
+func TestMachine(t *testing.T) {
+	s := newScene(t, script(`
+		may() { "$@" >/dev/null 2>&1 && echo "may: $*"; :; }
+		tr '\0' ' ' < /proc/1/cmdline | grep -q '^sandbox-install: init'
+		test $(ls /proc | grep -c '^[0-9]') -le 6
+		may touch /proc/sys/kernel/hostname
+		may date -s @0
+		may chmod 700 /proc/1/exe
+		may mkdir /sys/kernel/x /sys/fs/cgroup/x
+		for d in $(find /dev -xdev -type b ! -name 'loop*'); do may head -c 1 $d; done
+		hostname elsewhere
+		echo ok > /dev/null`)...)
+	name, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, "status", s.run().ExitCode, 0)
+	want(t, "output", s.out.String(), "")
+	after, err := os.Hostname()
+	want(t, "host name", after, name)
+	want(t, "error", err, nil)
+}
+
+// privately runs the rest of a test in this program started again, in a mount
+// namespace of its own: a test may mount there what it likes.
+func privately(t *testing.T) (inside bool) {
+	t.Helper()
+	capturetest.NeedRoot(t)
+	if os.Getenv("OVERLAY_TEST_INSIDE") == t.Name() {
+		return true
+	}
+	cmd := exec.Command("unshare", "--mount", os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), "OVERLAY_TEST_INSIDE="+t.Name())
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v:\n%s", err, out)
+	} else if strings.Contains(string(out), "--- SKIP") {
+		t.Skipf("%s", out)
+	}
+	return false
+}
+
+// sh runs a script on the host.
+func sh(t *testing.T, dir, text string) {
+	t.Helper()
+	cmd := exec.Command("sh", "-ec", text)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v:\n%s", text, err, out)
+	}
+}
+
+// mount runs a script in the scene's directory, which may leave mounts there.
+func (s *scene) mount(text string) {
+	s.t.Helper()
+	sh(s.t, s.dir, "mount --bind . .; cd "+s.dir+"\n"+text)
+	s.t.Cleanup(func() { sh(s.t, "/", "umount --recursive --lazy "+s.dir) })
+}
+
+// Every mounted file system has a layer of its own, whatever its name, and keeps
+// its flags.
+func TestMounts(t *testing.T) {
+	if !privately(t) {
+		return
+	}
+	s := newScene(t, script(`
+		for d in */; do echo new > "$d/new" || echo "$d"; done
+		rm tmpfs/old; cat bind/old tmpfs/inner/old
+		echo more >> file
+		test "$(stat -c %a:%u tmpfs)" = 1711:7
+		! ./noexec/true 2>/dev/null
+		! head -c 0 null-device-on-nodev/null 2>/dev/null
+		grep -q tmpfs/inner.*nosuid /proc/self/mounts`)...)
+	s.mount(`
+		mkdir tmpfs bind ro noexec "a:b,c=d \\ e" source "$(printf 'new\nline')" null-device-on-nodev
+		mount -t tmpfs -o mode=1711,uid=7 tmpfs tmpfs; echo o > tmpfs/old
+		mkdir tmpfs/inner; mount -t tmpfs -o nosuid tmpfs tmpfs/inner; echo i > tmpfs/inner/old
+		echo b > source/old; mount --bind source bind
+		mount -t tmpfs -o ro tmpfs ro
+		mount -t tmpfs -o noexec tmpfs noexec; cp /bin/true noexec
+		mount -t tmpfs -o nodev tmpfs null-device-on-nodev; mknod null-device-on-nodev/null c 1 3
+		mount -t tmpfs tmpfs "a:b,c=d \\ e"; mount -t tmpfs tmpfs "$(printf 'new\nline')"
+		echo original > original; touch file; mount --bind original file`)
+	r := s.run()
+	if r.ExitCode != 0 {
+		t.Errorf("status %d", r.ExitCode)
+	}
+	want(t, "output", s.out.String(), "sh: 2: cannot create ro//new: Read-only file system\nro/\nb\ni\n")
+	want(t, "notes", len(r.List.Notes), 0)
+	want(t, "changes", changes(r.List, s.dir), []string{
+		"A a:b,c=d \\ e/new", "A bind/new", "M file", "A new\nline/new", "A noexec/new",
+		"A null-device-on-nodev/new", "A source/new", "A tmpfs/new", "D tmpfs/old",
+	})
+}
+
+// A shared mount (mount_namespaces(7)) does not carry what is mounted inside to
+// the host, nor back.
+func TestPropagation(t *testing.T) {
+	if !privately(t) {
+		return
+	}
+	s := newScene(t, script(`mount -t tmpfs tmpfs a/inner; mount -t tmpfs tmpfs b; echo new > a/new`)...)
+	s.mount(`mkdir a b; mount -t tmpfs tmpfs a; mkdir a/inner; mount --make-rshared /`)
+	r := s.run()
+	want(t, "status", r.ExitCode, 0)
+	want(t, "changes", changes(r.List, s.dir), []string{"A a/new"})
+}
+
+// What can be no layer of an overlay is there, read-only, and is said to be a
+// hole in the kernel's words.
+func TestHole(t *testing.T) {
+	if !privately(t) {
+		return
+	}
+	s := newScene(t, script(`cat deep/old; ! echo new > deep/new`)...)
+	s.mount(`
+		mkdir l1 l2 u1 u2 w1 w2 once deep; echo old > l1/old
+		mount -t overlay -o lowerdir=l1,upperdir=u1,workdir=w1,index=on,nfs_export=on overlay once
+		mount -t overlay -o lowerdir=once,upperdir=u2,workdir=w2,index=on,nfs_export=on overlay deep`)
+	r := s.run()
+	want(t, "status", r.ExitCode, 0)
+	if len(r.List.Notes) != 1 || r.List.Notes[0].Kind != "hole" || !strings.Contains(r.List.Notes[0].Text, s.dir+"/deep (overlay) could not be made writable inside: "+errStacked.Error()) {
+		t.Errorf("notes: %v", r.List.Notes)
+	}
+}
+
+// helpProbe is a run inside a run: its argument is a staging directory.
+func helpProbe([]string) int {
+	if err := (Method{}).Probe(context.Background()); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return 0
+}
+
+// In a sandbox, where / is an overlay, there is room for one more; not for a third.
+func TestNested(t *testing.T) {
+	s := newScene(t, helper("probe")...)
+	if r := s.run(); r.ExitCode != 0 {
+		t.Errorf("second: status %d: %s", r.ExitCode, s.out.String())
+	}
+	s = newScene(t, helper("run", "", "sh", "-ec", "echo new > "+s.dir+"/new; test -f "+s.dir+"/new")...)
+	if r := s.run(); r.ExitCode != 0 {
+		t.Errorf("run in the second: status %d: %s", r.ExitCode, s.out.String())
+	}
+	s = newScene(t, append(helper("run", ""), helper("probe")...)...)
+	want(t, "third", s.run().ExitCode, 1)
+	if !strings.Contains(s.out.String(), errStacked.Error()) {
+		t.Errorf("third: %s", s.out.String())
+	}
+}
+
+// A clean room has the kernel's file systems and the host's devices, though its
+// directory has not even mount points for them.
+func TestRoot(t *testing.T) {
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		capturetest.Lacks(t, "busybox", err)
+	}
+	s := newScene(t, "/bin/busybox", "sh", "-ec", `
+		cd /; mkdir usr; echo new > usr/new; /bin/busybox rm etc/old
+		test -c /dev/null; test -e /proc/self/exe; test -d /sys/kernel; test ! -e /root
+		echo x > /dev/null
+		test "$(echo /*)" = "/bin /dev /etc /proc /sys /usr"`)
+	sh(t, s.dir, `mkdir bin etc; cp `+busybox+` bin/busybox; echo old > etc/old`)
+	s.cmd.Root, s.cmd.Dir, s.cmd.Env = s.dir, "/", []string{"PATH=/bin"}
+	r := s.run()
+	if r.ExitCode != 0 {
+		t.Errorf("status %d: %s", r.ExitCode, s.out.String())
+	}
+	want(t, "changes", changes(r.List, "/"), []string{"D etc/old", "A usr", "A usr/new"})
+}
+
+var _ capture.Method = Method{}

@@ -1,0 +1,92 @@
+package overlay
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sandbox-install/sandbox-install/capture/capturetest"
+)
+
+// A staging directory is removed by the next run when its own is dead, and only
+// then.
+func TestSweep(t *testing.T) {
+	capturetest.NeedRoot(t)
+	dir := t.TempDir()
+	foreign := filepath.Join(dir, stagingPrefix+"foreign")
+	if err := os.Mkdir(foreign, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stage := func() *staging {
+		s, err := stageIn(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	alive, dead := stage(), stage()
+	dead.dir.Close() // and its lock with it
+	next := stage()
+	for path, there := range map[string]bool{alive.path: true, dead.path: false, next.path: true, foreign: true} {
+		if _, err := os.Lstat(path); (err == nil) != there {
+			t.Errorf("%s is there: %v, want %v", path, err == nil, there)
+		}
+	}
+	for _, s := range []*staging{alive, next} {
+		if err := s.remove(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Where nothing on disk can hold an upper, memory does.
+func TestStageInMemory(t *testing.T) {
+	capturetest.NeedRoot(t)
+	s, err := stageInMemory()
+	if err != nil {
+		capturetest.Lacks(t, "overlay", err) // before Linux 6.15
+	}
+	room, err := s.room("upper", "work", "lower")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer room.close()
+	m, err := mountOverlay([]string{room.path("lower")}, room, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Close()
+	if err := s.remove(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A staging area that the user names is that one or none.
+func TestRefusedStaging(t *testing.T) {
+	s := newScene(t, "true")
+	s.cmd.Staging = "/proc"
+	_, err := s.try(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "/proc") {
+		t.Errorf("got %v, want an error that names /proc", err)
+	}
+}
+
+// Any name will do for a staging area.
+func TestOddStaging(t *testing.T) {
+	s := newScene(t, script("echo new > new")...)
+	s.staging = filepath.Join(s.staging, "a:b,c=d \\ e\nf")
+	if err := os.Mkdir(s.staging, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.cmd.Staging = s.staging
+	want(t, "changes", changes(s.run().List, s.dir), []string{"A new"})
+}
+
+// Inside, the staging area is covered: nothing reads or removes layers in use.
+func TestHiddenStaging(t *testing.T) {
+	s := newScene(t)
+	s.cmd.Args = script(`cd ` + s.staging + `; test "$(stat -c %a .sand*)" = 0; test -z "$(ls -A .sand*)"; ! rm -rf .sand* 2>/dev/null`)
+	want(t, "status", s.run().ExitCode, 0)
+	want(t, "output", s.out.String(), "")
+}
