@@ -6,12 +6,15 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/plist"
 )
 
 // lostFlags are the inode flags that overlayfs does not take along when it copies
 // a file up: all but those of OVL_COPY_FS_FLAGS_MASK and OVL_PROT_FS_FLAGS_MASK
 // (fs/overlayfs/overlayfs.h): synchronous, no access time, append only, immutable.
-// A file that lost one did so by the copy, not by the command.
+// A file that lost one did so by the copy, not by the command. (New files in a
+// directory that lost one do not inherit it, and will when they are unpacked.)
 const lostFlags = ^uint32(0x00000008 | 0x00000080 | 0x00000020 | 0x00000010)
 
 // privateXattrs is the prefix of the attributes in which overlayfs keeps its own
@@ -23,23 +26,35 @@ func (l *layer) privateXattrs() string {
 	return "trusted.overlay."
 }
 
-// shownXattrs turns the attributes of a file in lower into what an overlay shows
-// of them: it hides its private ones, and unescapes those that somebody set
-// inside an overlay, who thinks of an overlay in the overlay (Linux 6.7).
-func (l *layer) shownXattrs(attrs map[string]string) map[string]string {
+// restore gives a file in merged what the overlay hides or loses of the same file
+// in lower, and the command had no part in: inode flags, and attributes that look
+// like private ones. Those that somebody set inside an overlay, who thought of an
+// overlay in the overlay, it shows without the "overlay." by which it knows them
+// (Linux 6.7).
+func (l *layer) restore(after, before *plist.Entry) {
+	after.Flags |= before.Flags & lostFlags
 	private := l.privateXattrs()
-	shown := make(map[string]string, len(attrs))
-	for name, value := range attrs {
+	for name, value := range before.Xattrs {
 		rest, ok := strings.CutPrefix(name, private)
-		inner, escaped := strings.CutPrefix(rest, "overlay.")
-		switch {
-		case !ok:
-			shown[name] = value
-		case escaped:
-			shown[private+inner] = value
+		if !ok {
+			continue
+		}
+		if inner, escaped := strings.CutPrefix(rest, "overlay."); escaped {
+			value, ok = after.Xattrs[private+inner]
+			delete(after.Xattrs, private+inner)
+		}
+		if ok {
+			after.Xattrs = setXattr(after.Xattrs, name, value)
 		}
 	}
-	return shown
+}
+
+func setXattr(attrs map[string]string, name, value string) map[string]string {
+	if attrs == nil {
+		attrs = make(map[string]string)
+	}
+	attrs[name] = value
+	return attrs
 }
 
 // isReplaced reports whether a directory of upper hides or redirects the lower

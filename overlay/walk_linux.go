@@ -37,7 +37,7 @@ type mark uint8
 
 const (
 	compare   mark = 1 << iota // was there before in the same size: compare the bytes
-	unwritten                  // not in upper: an entry only if something differs
+	unwritten                  // not in upper, or the same inode copied up: an entry only if something differs
 	laterName                  // a new name of an inode that is in the list already: do not hash it again
 )
 
@@ -208,10 +208,9 @@ func (w *walker) modified(f *finding, at place) error {
 	if err != nil {
 		return err
 	}
-	before.Xattrs = w.layer.shownXattrs(before.Xattrs)
 	after := f.after
 	if after.is(fs.ModeDir) && !at.whole || after.Ino == before.Ino {
-		after.Flags |= before.Flags & lostFlags
+		w.layer.restore(&after.Entry, &before.Entry)
 	}
 	after.Op, after.Path = plist.OpModify, f.path
 	after.Changed = capture.Difference(&before.Entry, &after.Entry)
@@ -225,7 +224,7 @@ func (w *walker) modified(f *finding, at place) error {
 	if after.Mode.IsRegular() && after.Size == before.Size {
 		m |= compare
 	}
-	if !f.written {
+	if !f.written || after.Ino == before.Ino {
 		m |= unwritten
 	}
 	w.addFile(before, after, m)
