@@ -42,7 +42,7 @@ func Check(ctx context.Context, root *Root, db *Database, respect []*Database) (
 	if err := each(ctx, todo, func(c *recordCheck) { c.run(root) }); err != nil {
 		return nil, err
 	}
-	findings := collisions(db, respect)
+	findings := Collisions(db, respect)
 	for _, c := range checks {
 		if c.finding.Problem != "" {
 			c.finding.Name = c.record.Name
@@ -92,9 +92,9 @@ func (r *Record) compare(root *Root) (Problem, error) {
 	return "", nil
 }
 
-// collisions finds the records of db that overlap others, by what the images
+// Collisions finds the records of db that overlap others, by what the images
 // take, without slack.
-func collisions(db *Database, respect []*Database) []Finding {
+func Collisions(db *Database, respect []*Database) []Finding {
 	type holder struct {
 		*Record
 		layer int

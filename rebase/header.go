@@ -311,6 +311,11 @@ func (h *Header) offset(rva, n uint64) (int64, bool) {
 // span returns what the image takes at its base.
 func (h *Header) span() Range { return spanAt(h.Base, h.Size) }
 
+// Record returns the record of an image that lies where its header says.
+func (h *Header) Record(name string) Record {
+	return Record{Name: name, Machine: h.Machine, Base: h.Base, Size: h.Size, Reserved: h.span().High - h.span().Low}
+}
+
 // Limits returns the range of addresses an image may have by its machine and
 // flags: nothing below 64 KiB, which is never mapped; the 2 GiB of a 32-bit
 // process unless the image says it can do with 4; the 128 TiB of a 64-bit

@@ -42,7 +42,7 @@ type Plan struct {
 	Placements []Placement
 	policy     *Policy
 	root       *os.Root
-	maps       []*layout
+	layouts    []*layout
 }
 
 // NewPlan surveys files below root and gives each its place.
@@ -67,7 +67,7 @@ func NewPlan(ctx context.Context, root *Root, files []File, policy *Policy) (*Pl
 		l := newLayout(m, policy, root.Root)
 		l.add(byMachine[m])
 		l.arrange()
-		plan.maps = append(plan.maps, l)
+		plan.layouts = append(plan.layouts, l)
 		for _, it := range l.items {
 			if it.subject != nil {
 				plan.Placements = append(plan.Placements, it.placement())
