@@ -112,7 +112,7 @@ func readItems(format, name string) ([]dialect.Item, error) {
 // isCapture tells a tarball, compressed or not, or a native list from another text.
 func isCapture(b []byte) bool {
 	head := b[:min(len(b), 512)]
-	return plist.IsNative(b) || bytes.IndexByte(head, 0) >= 0 || bytes.HasPrefix(b, []byte("\x1f\x8b"))
+	return plist.IsNative(b) || bytes.IndexByte(head, 0) >= 0 || bytes.HasPrefix(b, []byte("\x1f\x8b")) || bytes.HasPrefix(b, []byte("\x28\xb5\x2f\xfd"))
 }
 
 // writeMakefile writes lines to a file, or for people.
