@@ -11,8 +11,8 @@ type installer struct {
 	install  string   // what is captured, in the same place
 	quick    bool     // belongs to the default run
 
-	// volatile are files that say when or on which inodes they were made: no two
-	// installations agree on their content.
+	// volatile are patterns of files that say when or on which inodes they were
+	// made: no two installations agree on their content.
 	volatile []string
 }
 
@@ -47,16 +47,20 @@ var installers = []installer{
 		fetch: debianSource("cjson"), build: "cmake -S . -B out && cmake --build out", install: "cmake --install out",
 	},
 	{
-		name: "inih", packages: []string{"meson", "g++"},
-		fetch: debianSource("libinih"), build: "meson setup out && meson compile -C out", install: "meson install -C out",
+		name: "fuse3", packages: []string{"meson", "pkg-config", "libudev-dev"}, // a set-uid program, a device node, an init script
+		fetch: debianSource("fuse3"), build: "meson setup -Dexamples=false -Dtests=false out && meson compile -C out",
+		install: "meson install -C out",
 	},
 	{
 		name: "perl-module", packages: []string{"perl"}, // appends to perllocal.pod
 		fetch: debianSource("libtry-tiny-perl"), build: "perl Makefile.PL && make", install: "make install",
 	},
 	{
-		name: "python-module", packages: []string{"python3-setuptools"},
-		fetch: debianSource("six"), build: "python3 setup.py build", install: "python3 setup.py install",
+		name: "python-module", packages: []string{"python3-setuptools"}, // byte code
+		fetch: `mkdir -p src/tool && cd src && echo 'def main(): print(1)' >tool/__init__.py &&
+			echo 'from setuptools import setup
+setup(name="tool", version="1", packages=["tool"], entry_points={"console_scripts": ["tool=tool:main"]})' >setup.py`,
+		build: "python3 setup.py build", install: "python3 setup.py install --single-version-externally-managed --record installed",
 	},
 	{
 		name: "cron-package", quick: true, // dpkg, maintainer scripts: a group, a set-gid program, a service
@@ -68,7 +72,9 @@ var installers = []installer{
 		name: "npm-package", packages: []string{"npm"},
 		fetch: `mkdir -p src/bin && cd src && printf '#!/usr/bin/env node\nconsole.log(1)\n' >bin/tool.js && chmod +x bin/tool.js &&
 			printf '{"name":"tool","version":"1.0.0","bin":{"tool":"bin/tool.js"}}\n' >package.json`,
-		build: "true", install: "npm install --global --offline --no-audit --no-fund --no-update-notifier $(npm pack)",
+		build:    "npm pack",
+		install:  "npm install --global --offline --no-audit --no-fund --logs-max=0 ./tool-1.0.0.tgz",
+		volatile: []string{"root/.npm/_cacache/index-v5/*/*/*"},
 	},
 }
 

@@ -53,28 +53,38 @@ func image(t testing.TB, in installer) string {
 }
 
 // built is the installer's build tree, as it is at /usr/src/NAME in a root. It
-// is made once, inside a layer over the image.
+// is made once, in a layer over the image.
 func built(t testing.TB, in installer) string {
 	t.Helper()
 	base := image(t, in)
 	return once(t, in.name, base+in.fetch+in.build, func(dir string) {
 		t.Logf("building %s", in.name)
 		work := mkdir(t, dir+".work")
-		defer removeAll(t, work)
-		root, upper := mkdir(t, work, "root"), mkdir(t, work, "upper")
-		output(t, ".", "mount", "-t", "overlay", "overlay", root, "-o",
-			fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", base, upper, mkdir(t, work, "work")))
-		tree := mkdir(t, root, "usr/src", in.name)
-		fetch := exec.Command("sh", "-euc", in.fetch, in.name)
+		t.Cleanup(func() { removeAll(t, work) })
+		upper := mkdir(t, work, "upper")
+		tree := mkdir(t, upper, "usr/src", in.name)
+		fetch := exec.Command("sh", "-euc", in.fetch)
 		fetch.Dir = tree
 		fetch.Env = append(os.Environ(), "PATH="+scripts(t)+":"+os.Getenv("PATH"))
 		loud(t, fetch)
+
+		root := mountOverlay(t, work, base, upper)
 		loud(t, native(root, in.at(in.build)))
-		output(t, ".", "umount", root)
-		if err := os.Rename(filepath.Join(upper, "usr/src", in.name), dir); err != nil {
+		if err := os.Rename(tree, dir); err != nil {
 			t.Fatal(err)
 		}
 	})
+}
+
+// mountOverlay shows upper over lower at a place below parent. The mount goes
+// with the namespace of the test.
+func mountOverlay(t testing.TB, parent, lower, upper string) string {
+	t.Helper()
+	merged := mkdir(t, parent, "merged")
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", lower, upper, mkdir(t, parent, "work"))
+	output(t, ".", "mount", "-t", "overlay", "overlay", merged, "-o", options)
+	t.Cleanup(func() { output(t, ".", "umount", merged) })
+	return merged
 }
 
 // native is a command that runs a shell script in root without any capture.

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -43,10 +42,7 @@ func TestSlash(t *testing.T) {
 	t.Run("plain", func(t *testing.T) { captureSlash(t, base, in, truth) })
 	t.Run("overlay", func(t *testing.T) {
 		parent := filepath.Dir(base)
-		merged, upper, work := mkdir(t, parent, "merged"), mkdir(t, parent, "upper"), mkdir(t, parent, "work")
-		output(t, ".", "mount", "-t", "overlay", "overlay", merged, "-o",
-			fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", base, upper, work))
-		t.Cleanup(func() { output(t, ".", "umount", merged) })
+		merged := mountOverlay(t, parent, base, mkdir(t, parent, "upper"))
 		captureSlash(t, merged, in, truth)
 	})
 }
