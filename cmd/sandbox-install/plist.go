@@ -15,7 +15,7 @@ func plistCommand(stdio *stdio) *cobra.Command {
 		Use:   "plist",
 		Short: "Print, convert, check and merge packing lists",
 	}
-	cmd.AddCommand(printCommand(stdio), convertCommand(stdio), mergeCommand(stdio), portCommand(stdio))
+	cmd.AddCommand(printCommand(stdio), convertCommand(stdio), mergeCommand(stdio), portCommand(stdio), checkCommand(stdio))
 	return cmd
 }
 

@@ -22,6 +22,7 @@ type dialect struct {
 	split     func(line string, l *Line) // cut a line, newline included
 	read      func(r *reader, l *Line, it *Item)
 	render    func(w *writer, it *Item) error
+	check     func(c *checker, items []Item)
 	readList  func(r io.Reader) (*plist.List, error)
 	writeList func(w io.Writer, l *plist.List) error
 }
@@ -35,9 +36,9 @@ var dialects []dialect
 // init, because the functions in the table look into it.
 func init() {
 	dialects = []dialect{
-		{name: "pkgsrc", condition: [2]string{"${PLIST.", "}"}, split: splitPkgsrc, read: readPkgsrc, render: renderPkgsrc},
-		{name: "freebsd", condition: [2]string{"%%", "%%"}, split: splitFreeBSD, read: readFreeBSD, render: renderFreeBSD},
-		{name: "openbsd", walk: true, split: splitOpenBSD, read: readOpenBSD, render: renderOpenBSD},
+		{name: "pkgsrc", condition: [2]string{"${PLIST.", "}"}, split: splitPkgsrc, read: readPkgsrc, render: renderPkgsrc, check: checkPkgsrc},
+		{name: "freebsd", condition: [2]string{"%%", "%%"}, split: splitFreeBSD, read: readFreeBSD, render: renderFreeBSD, check: checkFreeBSD},
+		{name: "openbsd", walk: true, split: splitOpenBSD, read: readOpenBSD, render: renderOpenBSD, check: checkOpenBSD},
 		{name: "mtree", continued: true, split: splitMtree, render: renderMtree, readList: ReadMtree, writeList: WriteMtree},
 		{name: Native, split: splitMtree, render: renderNative, readList: plist.ReadNative, writeList: plist.WriteNative},
 	}

@@ -62,10 +62,14 @@ func sameOptions(variants []Variant) []Variant {
 	return out
 }
 
-// An itemKey is what makes two variants' items the same one.
+// An itemKey is what makes two variants' items the same one: all but where they
+// were read.
 type itemKey struct {
 	prefix string // of the last KindPrefix
-	text   string
+	when   string
+	kind   Kind
+	typ    Type
+	texts  [5]string
 }
 
 type merger struct {
@@ -79,16 +83,20 @@ type merger struct {
 	present map[itemKey][]bool
 }
 
-// keyOf leaves out where an item was read. Lines that mean nothing have none.
+// keyOf returns the key of an item. Lines that mean nothing have none.
 func keyOf(prefix string, it *Item) (itemKey, bool) {
-	if it.Kind == KindBlank {
-		return itemKey{}, false
+	key := itemKey{prefix: prefix, kind: it.Kind}
+	switch it.Kind {
+	case KindBlank:
+		return key, false
+	case KindID: // each has its own date
+		return key, true
 	}
-	text := fmt.Sprint(it.Kind, "\n", it.When, "\n", it.Type, "\n", it.Path, "\n", it.Text, "\n", it.Owner, "\n", it.Group, "\n", it.Mode)
-	if it.Kind == KindID {
-		text = "id" // each has its own date
+	if len(it.When) > 0 {
+		key.when = Term(it.When).String()
 	}
-	return itemKey{prefix, text}, true
+	key.typ, key.texts = it.Type, [5]string{it.Path, it.Text, it.Owner, it.Group, it.Mode}
+	return key, true
 }
 
 // order puts the items of all variants in one order: that of the first, with

@@ -1,0 +1,54 @@
+package dialect
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+)
+
+// long is a list as long as the largest one in any tree.
+func long() string {
+	var b strings.Builder
+	b.WriteString("@comment $NetBSD$\n")
+	for i := range 65000 {
+		fmt.Fprintf(&b, "share/texmf-dist/doc/latex/package%04d/file-%05d.tex\n", i/20, i)
+	}
+	return b.String()
+}
+
+func BenchmarkReadCheckWrite(b *testing.B) {
+	text := long()
+	for b.Loop() {
+		doc, err := Parse("pkgsrc", text)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if findings, err := Check(doc); err != nil || len(findings) > 0 {
+			b.Fatal(err, findings)
+		}
+		if _, err := doc.WriteTo(io.Discard); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkMerge(b *testing.B) {
+	items, err := must(Parse("pkgsrc", long())).Items()
+	if err != nil {
+		b.Fatal(err)
+	}
+	variants := []Variant{{Assignment{}, items[:40000]}, {Assignment{"x": true}, items}, {Assignment{"x": true, "y": true}, items}}
+	for b.Loop() {
+		if _, err := Merge(variants); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func must(doc *Document, err error) *Document {
+	if err != nil {
+		panic(err)
+	}
+	return doc
+}
