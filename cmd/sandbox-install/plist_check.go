@@ -8,9 +8,6 @@ import (
 	"github.com/sandbox-install/sandbox-install/plist/dialect"
 )
 
-// exitFindings is the status of "plist check" when there is something to find.
-const exitFindings = statusError(1)
-
 func checkCommand(stdio *stdio) *cobra.Command {
 	format := &oneOf{"pkgsrc", dialect.Formats()}
 	cmd := &cobra.Command{
