@@ -152,11 +152,15 @@ func (f *runFlags) finish(ctx context.Context, stdio *stdio, method capture.Meth
 	s := &summary{Method: method.Name(), ExitStatus: result.ExitCode, Blind: result.Blind, Notes: result.List.Notes}
 	failed := result.ExitCode != 0
 	if failed && !f.keepFailed {
+		var err error
 		fmt.Fprintf(stdio.err, "sandbox-install: the command ended with status %d; nothing was written\n", result.ExitCode)
 		fmt.Fprintln(stdio.err, "hint: --keep-failed keeps what it did up to there")
-		f.pack.classify(result.List)
-		s.count(result.List)
-		return errors.Join(s.print(stdio, f.pack.asJSON), statusError(result.ExitCode))
+		if f.pack.asJSON {
+			f.pack.classify(result.List)
+			s.count(result.List)
+			err = s.print(stdio, true)
+		}
+		return errors.Join(err, statusError(result.ExitCode))
 	}
 	if f.saved != "" {
 		if err := f.pack.save(ctx, stdio, f.saved, result); err != nil {
