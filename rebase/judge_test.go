@@ -1,0 +1,230 @@
+package rebase
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// need returns the path of a program the test can not do without. Without it
+// the test is skipped, or fails if SANDBOX_INSTALL_REQUIRE has the word.
+func need(t testing.TB, word string, programs ...string) string {
+	t.Helper()
+	for _, program := range programs {
+		if path, err := exec.LookPath(program); err == nil {
+			return path
+		}
+	}
+	lacks(t, word, programs...)
+	return ""
+}
+
+func lacks(t testing.TB, word string, things ...string) {
+	t.Helper()
+	required := strings.Split(os.Getenv("SANDBOX_INSTALL_REQUIRE"), ",")
+	if slices.Contains(required, word) || slices.Contains(required, "all") {
+		t.Fatalf("none of %v is installed", things)
+	}
+	t.Skipf("none of %v is installed", things)
+}
+
+func command(t testing.TB, env []string, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s%s", cmd, err, out, stderr.Bytes())
+	}
+	return string(out)
+}
+
+// A wine is a Windows to load images in.
+type wine struct {
+	testing.TB
+	program string
+	env     []string
+}
+
+func newWine(t testing.TB) *wine {
+	t.Helper()
+	w := &wine{TB: t, program: need(t, "wine", "wine64", "/usr/lib/wine/wine64")}
+	home := t.TempDir()
+	w.env = []string{
+		"HOME=" + home, "WINEPREFIX=" + filepath.Join(home, "prefix"), "WINEDEBUG=-all", "DISPLAY=",
+		"WINEDLLOVERRIDES=winemenubuilder.exe=d", // it would write menus outside the prefix
+	}
+	server := need(t, "wine", "wineserver", "/usr/lib/wine/wineserver64", "/usr/lib/wine/wineserver")
+	t.Cleanup(func() {
+		kill := exec.Command(server, "-k")
+		kill.Env = append(os.Environ(), w.env...)
+		if err := kill.Run(); err != nil {
+			t.Logf("%v: %v (it has ended already?)", kill, err)
+		}
+		command(t, w.env, server, "-w")
+	})
+	return w
+}
+
+// load loads DLLs into one process and returns what the loader prints.
+func (w *wine) load(loader string, dlls ...string) []string {
+	w.Helper()
+	out := command(w, w.env, w.program, append([]string{loader}, dlls...)...)
+	return strings.Split(strings.TrimSpace(strings.ReplaceAll(out, "\r", "")), "\n")
+}
+
+// compileImages compiles the loader and two DLLs for the same base.
+func compileImages(t testing.TB, compiler, dir, base string) (loader, a, b string) {
+	t.Helper()
+	loader = filepath.Join(dir, "loader.exe")
+	command(t, nil, compiler, "-O1", "-o", loader, "testdata/wine/loader.c")
+	var dlls []string
+	for i, name := range []string{"a.dll", "b.dll"} {
+		dll := filepath.Join(dir, name)
+		command(t, nil, compiler, "-shared", "-O1", "-DNUMBER="+strconv.Itoa(i+1), "-nostdlib", "-Wl,-e,"+entry(compiler),
+			"-Wl,--image-base,"+base, "-Wl,--disable-dynamicbase", "-o", dll, "testdata/wine/answer.c")
+		dlls = append(dlls, dll)
+	}
+	return loader, dlls[0], dlls[1]
+}
+
+// entry is DllMain as the linker knows it: 32-bit stdcall is decorated.
+func entry(compiler string) string {
+	if strings.Contains(compiler, "i686") {
+		return "_DllMain@12"
+	}
+	return "DllMain"
+}
+
+// TestWine lets a loader that is not ours judge: it moves the second of two
+// images with one base, and after the rebase it moves none, and their functions
+// still answer right.
+func TestWine(t *testing.T) {
+	for _, tt := range []struct{ word, compiler, base string }{
+		{"wine", "x86_64-w64-mingw32-gcc", "0x340000000"},
+		{"wine32", "i686-w64-mingw32-gcc", "0x34000000"},
+	} {
+		t.Run(tt.word, func(t *testing.T) {
+			compiler := need(t, tt.word, tt.compiler)
+			w := newWine(t)
+			if tt.word == "wine32" {
+				w.with32(t)
+			}
+			b := newBed(t)
+			loader, one, two := compileImages(t, compiler, b.dir, tt.base)
+			base, err := strconv.ParseUint(tt.base, 0, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := fmt.Sprintf("%x 103", base)
+			if got := w.load(loader, one, two); len(got) != 2 || got[0] != first || strings.HasPrefix(got[1], tt.base[2:]+" ") || !strings.HasSuffix(got[1], " 206") {
+				t.Fatalf("before: %q", got)
+			}
+			plan := b.apply(Policy{}, "/a.dll", "/b.dll")
+			if plan.Moves() != 1 {
+				t.Fatalf("plan:\n%s", told(plan))
+			}
+			want := []string{first, fmt.Sprintf("%x 206", plan.Placements[1].To)}
+			if got := w.load(loader, one, two); !slices.Equal(got, want) {
+				t.Errorf("after: %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// with32 lets wine run 32-bit programs, which need the 32-bit half of its own
+// DLLs: Debian has them in libwine:i386.
+func (w *wine) with32(t testing.TB) {
+	t.Helper()
+	dir := os.Getenv("SANDBOX_INSTALL_WINE32")
+	if dir == "" {
+		dir = "/usr/lib/i386-linux-gnu/wine"
+	}
+	if _, err := os.Stat(filepath.Join(dir, "i386-windows")); err != nil {
+		lacks(t, "wine32", dir)
+	}
+	w.env = append(w.env, "WINEDLLPATH="+dir)
+}
+
+// TestObjdump asks binutils about a moved image.
+func TestObjdump(t *testing.T) {
+	for _, triplet := range []string{"x86_64-w64-mingw32", "i686-w64-mingw32"} {
+		t.Run(triplet, func(t *testing.T) {
+			compiler, objdump := need(t, "mingw", triplet+"-gcc"), need(t, "mingw", triplet+"-objdump")
+			b := newBed(t)
+			compileImages(t, compiler, b.dir, "0x34000000")
+			before := command(t, nil, objdump, "-x", "-s", filepath.Join(b.dir, "b.dll"))
+			plan := b.apply(Policy{Room: map[Machine]Range{AMD64: {0x200000000, 0x400000000}}}, "/a.dll", "/b.dll")
+			to := plan.Placements[1].To
+			after := command(t, nil, objdump, "-x", "-s", filepath.Join(b.dir, "b.dll"))
+			if want := fmt.Sprintf("ImageBase\t\t%0*x\n", map[string]int{"x86_64-w64-mingw32": 16, "i686-w64-mingw32": 8}[triplet], to); !strings.Contains(after, want) {
+				t.Errorf("no %q in\n%s", want, after)
+			}
+			for _, same := range []string{"Time/Date", "SizeOfImage", "PE File Base Relocations"} {
+				if line(before, same) == "" || line(before, same) != line(after, same) {
+					t.Errorf("%q became %q", line(before, same), line(after, same))
+				}
+			}
+			if line(before, "CheckSum") == line(after, "CheckSum") {
+				t.Error("the checksum did not change")
+			}
+		})
+	}
+}
+
+// line returns the first line of text that has a word in it.
+func line(text, word string) string {
+	for l := range strings.Lines(text) {
+		if strings.Contains(l, word) {
+			return l
+		}
+	}
+	return ""
+}
+
+// TestOsslsigncode asks another program for checksum and signature.
+func TestOsslsigncode(t *testing.T) {
+	compiler, signer := need(t, "mingw", "x86_64-w64-mingw32-gcc"), need(t, "osslsigncode", "osslsigncode")
+	openssl := need(t, "osslsigncode", "openssl")
+	b := newBed(t)
+	_, _, two := compileImages(t, compiler, b.dir, "0x340000000")
+	key, cert := filepath.Join(b.dir, "key.pem"), filepath.Join(b.dir, "cert.pem")
+	command(t, nil, openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test", "-days", "2", "-keyout", key, "-out", cert,
+		"-addext", "extendedKeyUsage=codeSigning")
+	signed := filepath.Join(b.dir, "signed.dll")
+	command(t, nil, signer, "sign", "-certs", cert, "-key", key, "-in", two, "-out", signed)
+	original := b.read("/signed.dll")
+	verify := func(name string) string {
+		out, _ := exec.Command(signer, "verify", "-CAfile", cert, "-in", name).CombinedOutput() // fails without a signature
+		return string(out)
+	}
+	if out := verify(signed); !strings.Contains(out, "Signature verification: ok") {
+		t.Fatalf("before: %s", out)
+	}
+	if plan := b.apply(Policy{}, "/a.dll", "/signed.dll"); told(plan) != "/a.dll move 0x3fffe0000\n/signed.dll left signed\n" {
+		t.Errorf("a signed image yields:\n%s", told(plan))
+	}
+	b.undoAll([]string{"/a.dll"})
+	b.db.Remove("/signed.dll")
+	plan := b.apply(Policy{DropSignature: true, Pins: []Pin{{"a.dll", 0}}}, "/a.dll", "/signed.dll")
+	if plan.Moves() != 1 {
+		t.Fatalf("plan:\n%s", told(plan))
+	}
+	out := verify(signed)
+	sum := fmt.Sprintf("PE checksum   : %08X\n", b.db.Find("/signed.dll").File.CheckSum) // one line only if stored and computed agree
+	if !strings.Contains(out, "No signature found") || !strings.Contains(out, sum) {
+		t.Errorf("moved: %s", out)
+	}
+	b.undoAll([]string{"/signed.dll"})
+	if out := verify(signed); !bytes.Equal(b.read("/signed.dll"), original) || !strings.Contains(out, "Signature verification: ok") {
+		t.Errorf("undone: %s", out)
+	}
+}
