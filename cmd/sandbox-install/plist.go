@@ -13,13 +13,14 @@ import (
 func plistCommand(stdio *stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plist",
-		Short: "Print, convert, check and merge packing lists",
+		Short: "Print, convert, check, compare, write and merge packing lists",
 	}
-	cmd.AddCommand(printCommand(stdio), convertCommand(stdio), mergeCommand(stdio), portCommand(stdio), checkCommand(stdio))
+	cmd.AddCommand(printCommand(stdio), plistConvertCommand(stdio), plistCheckCommand(stdio), plistDiffCommand(stdio),
+		plistPortCommand(stdio), plistUpdateCommand(stdio), plistMergeCommand(stdio))
 	return cmd
 }
 
-func convertCommand(stdio *stdio) *cobra.Command {
+func plistConvertCommand(stdio *stdio) *cobra.Command {
 	from := &oneOf{allowed: dialect.Formats()}
 	to := &oneOf{allowed: dialect.Formats()}
 	cmd := &cobra.Command{

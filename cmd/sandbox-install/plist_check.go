@@ -8,7 +8,7 @@ import (
 	"github.com/sandbox-install/sandbox-install/plist/dialect"
 )
 
-func checkCommand(stdio *stdio) *cobra.Command {
+func plistCheckCommand(stdio *stdio) *cobra.Command {
 	format := &oneOf{"pkgsrc", dialect.Formats()}
 	cmd := &cobra.Command{
 		Use:   "check [FILE...]",

@@ -19,7 +19,7 @@ import (
 // treeFormats are the formats of ports trees.
 var treeFormats = []string{"pkgsrc", "freebsd", "openbsd"}
 
-func mergeCommand(stdio *stdio) *cobra.Command {
+func plistMergeCommand(stdio *stdio) *cobra.Command {
 	var when []string
 	var dir, makefile string
 	format := &oneOf{"pkgsrc", treeFormats}

@@ -14,7 +14,7 @@ import (
 	"github.com/sandbox-install/sandbox-install/tarball"
 )
 
-func portCommand(stdio *stdio) *cobra.Command {
+func plistPortCommand(stdio *stdio) *cobra.Command {
 	var vars []string
 	var makefile string
 	format := &oneOf{"pkgsrc", treeFormats}
@@ -75,24 +75,33 @@ func newPort(format string, names, vars []string) (*dialect.Port, error) {
 		}
 		lists, ports = append(lists, l), append(ports, port)
 	}
-	variables := dialect.VariablesOf(format, lists...)
-	for _, arg := range vars {
-		name, values, ok := strings.Cut(arg, "=")
-		if !ok || name == "" || values == "" {
-			return nil, usagef("--var %q: want NAME=VALUE", arg)
-		}
-		v := dialect.Variable{Name: name, Values: strings.Split(values, ",")}
-		if len(v.Values) > len(names) {
-			return nil, usagef("--var %q: more values than captures", arg)
-		}
-		variables = append(variables, v)
+	values, err := variables(format, lists, vars)
+	if err != nil {
+		return nil, err
 	}
 	var other *dialect.Port
 	if len(ports) > 1 {
 		other = ports[1]
 	}
-	ports[0].Substitute(other, variables)
+	ports[0].Substitute(other, values)
 	return ports[0], nil
+}
+
+// variables are those that the captures show, and those that args give.
+func variables(format string, lists []*plist.List, args []string) ([]dialect.Variable, error) {
+	vars := dialect.VariablesOf(format, lists...)
+	for _, arg := range args {
+		name, values, ok := strings.Cut(arg, "=")
+		if !ok || name == "" || values == "" {
+			return nil, usagef("--var %q: want NAME=VALUE", arg)
+		}
+		v := dialect.Variable{Name: name, Values: strings.Split(values, ",")}
+		if len(v.Values) > len(lists) {
+			return nil, usagef("--var %q: more values than captures", arg)
+		}
+		vars = append(vars, v)
+	}
+	return vars, nil
 }
 
 // inspect reads a list and, of a tarball, what its files are.

@@ -1,0 +1,286 @@
+package dialect
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// An Updated list is an old one with as few lines changed as a new capture asks
+// for.
+type Updated struct {
+	Document *Document
+	Gone     []Remark // lines that were taken out
+	Added    []Remark // paths that were put in
+	Kept     []Remark // lines that the capture says nothing for, and stay
+}
+
+// Update brings an old list up to date with the items of a new capture. Lines
+// that still hold stay as they are, with their variables, conditions and order;
+// so do comments and commands. What is new is put behind the path before it in
+// bytewise order, with the variables that the old list uses.
+func Update(old *Document, items []Item, vars []Variable) (*Updated, error) {
+	d, err := find(old.Format)
+	if err != nil {
+		return nil, err
+	}
+	oldItems, err := old.Items()
+	if err != nil {
+		return nil, err
+	}
+	u := &updater{dialect: d, old: oldItems, result: &Updated{}, fresh: make(map[string]*Item), gone: make(map[int]bool), samples: make(map[int]bool)}
+	for i := range items {
+		if it := &items[i]; it.Kind == KindFile || it.Kind == KindDir {
+			u.fresh[it.Path] = it
+		}
+	}
+	u.values = u.valuesOf(vars)
+	u.compare()
+	insert, err := u.insertions(items)
+	if err != nil {
+		return nil, err
+	}
+	u.result.Document = u.assemble(old, insert)
+	return u.result, nil
+}
+
+type updater struct {
+	dialect *dialect
+	old     []Item
+	fresh   map[string]*Item  // items of the capture that no line stands for yet
+	values  map[string]string // of the variables in the old list
+	gone    map[int]bool      // lines to take out
+	samples map[int]bool      // lines that say of the path before what its sample is
+	places  []oldPlace        // lines with a path that stay, sorted by it
+	result  *Updated
+}
+
+// An oldPlace is a line that stays.
+type oldPlace struct {
+	path string // with the values of variables
+	item *Item
+}
+
+// frameworkValues are what frameworks put for variables that say where things
+// belong.
+var frameworkValues = map[string]string{"PKGMANDIR": "man", "PKGINFODIR": "info", "PKGLOCALEDIR": "share", "PKGGNUDIR": "gnu/"}
+
+// valuesOf returns the values of the variables that the old list uses: given,
+// or the ones for which most lines are still right.
+func (u *updater) valuesOf(vars []Variable) map[string]string {
+	values := make(map[string]string)
+	given := make(map[string]string)
+	for name, value := range frameworkValues {
+		given[name] = value
+	}
+	for _, v := range vars {
+		given[v.Name] = v.Values[0]
+	}
+	lines := make(map[string][]string) // variable not given -> paths that use it
+	for _, it := range u.old {
+		parts := strings.Split(it.Path, "\x00")
+		for i := 1; i < len(parts); i += 2 {
+			if value, ok := given[parts[i]]; ok {
+				values[parts[i]] = value
+			} else if len(lines[parts[i]]) < maxVotes {
+				lines[parts[i]] = append(lines[parts[i]], it.Path)
+			}
+		}
+	}
+	for name, paths := range lines {
+		if value, ok := u.vote(name, paths, values); ok {
+			values[name] = value
+		}
+	}
+	return values
+}
+
+// maxVotes bounds the lines by which a variable's value is found.
+const maxVotes = 50
+
+// vote returns the value of a variable for which most of the paths are in the
+// capture. Only what has no other unknown variable votes.
+func (u *updater) vote(name string, paths []string, values map[string]string) (string, bool) {
+	votes := make(map[string]int)
+	for _, p := range paths {
+		before, after, _ := strings.Cut(withValues(p, values), Var(name))
+		if strings.Contains(before+after, "\x00") {
+			continue
+		}
+		for fresh := range u.fresh {
+			rest, ok := strings.CutPrefix(fresh, before)
+			value, ok2 := strings.CutSuffix(rest, after)
+			if ok && ok2 && value != "" {
+				votes[value]++
+			}
+		}
+	}
+	best := ""
+	for value, n := range votes {
+		if n > votes[best] || n == votes[best] && (len(value) < len(best) || len(value) == len(best) && value < best) {
+			best = value
+		}
+	}
+	return best, best != ""
+}
+
+// withValues puts the known values into a path.
+func withValues(p string, values map[string]string) string {
+	if !strings.Contains(p, "\x00") {
+		return p
+	}
+	for name, value := range values {
+		p = strings.ReplaceAll(p, Var(name), value)
+	}
+	return p
+}
+
+// compare finds for each line whether the capture still has it.
+func (u *updater) compare() {
+	present := make(map[string]bool, len(u.fresh))
+	for p := range u.fresh {
+		present[p] = true
+	}
+	for i := range u.old {
+		it := &u.old[i]
+		switch it.Kind {
+		case KindComment: // a path that is commented out is meant not to be listed
+			delete(u.fresh, it.Text)
+			continue
+		case KindFile, KindDir:
+		case KindSample:
+			u.samples[it.Line] = true
+			if u.gone[it.Line] || it.Text != "" && !u.has(present, it.Text) {
+				u.gone[it.Line] = true
+			}
+			continue
+		default:
+			continue
+		}
+		p := withValues(it.Path, u.values)
+		switch {
+		case u.has(present, it.Path):
+			delete(u.fresh, p)
+			delete(u.fresh, it.Path)
+		case len(it.When) > 0:
+			u.result.Kept = append(u.result.Kept, Remark{p, fmt.Sprintf("line %d: not in this capture, which may lack %s", it.Line, Term(it.When))})
+		case strings.Contains(p, "\x00"):
+			u.result.Kept = append(u.result.Kept, Remark{expand(p, "${", "}"), fmt.Sprintf("line %d: its variable's value is not known", it.Line)})
+		default:
+			u.gone[it.Line] = true
+			u.result.Gone = append(u.result.Gone, Remark{p, fmt.Sprintf("line %d: not installed any more", it.Line)})
+			continue
+		}
+		u.places = append(u.places, oldPlace{p, it})
+	}
+	slices.SortStableFunc(u.places, func(a, b oldPlace) int { return strings.Compare(a.path, b.path) })
+}
+
+// has looks a path up as it is written and with the values of its variables.
+func (u *updater) has(present map[string]bool, p string) bool {
+	return present[p] || present[withValues(p, u.values)]
+}
+
+// insertions returns the text to put behind each old line, by its number; 0 is
+// the start of the list.
+func (u *updater) insertions(items []Item) (map[int]string, error) {
+	vars := make([]Variable, 0, len(u.values))
+	for name, value := range u.values {
+		dir := strings.Contains(value, "/") || frameworkValues[name] == value
+		vars = append(vars, Variable{Name: name, Values: []string{value}, Dir: dir})
+	}
+	slices.SortFunc(vars, func(a, b Variable) int { return strings.Compare(a.Name, b.Name) })
+	insert := make(map[int]string)
+	for i := 0; i < len(items); i++ {
+		it := items[i]
+		if u.fresh[it.Path] == nil || it.Kind != KindFile && it.Kind != KindDir {
+			continue
+		}
+		after := u.before(it.Path)
+		group := []Item{it}
+		if i+1 < len(items) && items[i+1].Kind == KindSample && items[i+1].Text == it.Path {
+			group = append(group, items[i+1])
+			i++
+		}
+		u.result.Added = append(u.result.Added, Remark{it.Path, "new" + u.adopt(after, group)})
+		group, _ = Substitute(group, nil, vars)
+		var w writer
+		for k := range group {
+			if err := u.dialect.render(&w, &group[k]); err != nil {
+				return nil, err
+			}
+		}
+		line := u.headLine()
+		if after != nil {
+			line = after.item.Line
+			if u.samples[line+1] {
+				line++
+			}
+		}
+		insert[line] += string(w.b)
+	}
+	return insert, nil
+}
+
+// before returns the place with the greatest path below p.
+func (u *updater) before(p string) *oldPlace {
+	i, _ := slices.BinarySearchFunc(u.places, p, func(o oldPlace, p string) int { return strings.Compare(o.path, p) })
+	if i == 0 {
+		return nil
+	}
+	return &u.places[i-1]
+}
+
+// headLine is the line of version control, if the list begins with one.
+func (u *updater) headLine() int {
+	if len(u.old) > 0 && u.old[0].Kind == KindID {
+		return u.old[0].Line
+	}
+	return 0
+}
+
+// adopt gives new items the conditions that all their neighbours in the same
+// directory have, and says so.
+func (u *updater) adopt(after *oldPlace, group []Item) string {
+	dir := path.Dir(group[0].Path)
+	if dir == "." || after == nil || len(after.item.When) == 0 || path.Dir(after.path) != dir {
+		return ""
+	}
+	when := after.item.When
+	for _, o := range u.places {
+		if path.Dir(o.path) == dir && !slices.Equal(o.item.When, when) {
+			return ""
+		}
+	}
+	for k := range group {
+		group[k].When = slices.Clone(when)
+	}
+	return ", under " + Term(when).String() + " as its neighbours"
+}
+
+// assemble builds the new document.
+func (u *updater) assemble(old *Document, insert map[int]string) *Document {
+	doc := &Document{Format: old.Format}
+	add := func(text string) {
+		if text == "" {
+			return
+		}
+		if n := len(doc.Lines); n > 0 && !strings.HasSuffix(doc.Lines[n-1].End, "\n") {
+			doc.Lines[n-1].End += "\n"
+		}
+		for line := range strings.Lines(text) {
+			var l Line
+			u.dialect.split(line, &l)
+			doc.Lines = append(doc.Lines, l)
+		}
+	}
+	add(insert[0])
+	for i, l := range old.Lines {
+		if !u.gone[i+1] {
+			doc.Lines = append(doc.Lines, l)
+		}
+		add(insert[i+1])
+	}
+	return doc
+}
