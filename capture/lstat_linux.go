@@ -124,7 +124,7 @@ func xattrsByName(dir int, name string) (map[string]string, error) {
 // readXattrs reads all extended attributes, given a call that lists their names
 // and one that gets a value.
 func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, error)) (map[string]string, error) {
-	names, err := grow(list)
+	names, err := sized(list)
 	if isUnsupported(err) || len(names) == 0 && err == nil {
 		return nil, nil
 	}
@@ -133,7 +133,7 @@ func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, e
 	}
 	attrs := make(map[string]string)
 	for attr := range strings.SplitSeq(string(bytes.TrimSuffix(names, []byte{0})), "\x00") {
-		value, err := grow(func(buf []byte) (int, error) { return get(attr, buf) })
+		value, err := sized(func(buf []byte) (int, error) { return get(attr, buf) })
 		if err != nil {
 			return nil, fmt.Errorf("xattr %q: %w", attr, err)
 		}
@@ -142,15 +142,18 @@ func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, e
 	return attrs, nil
 }
 
-// grow calls read with a larger and larger buffer until the kernel is content. A
-// list of names and a value may be 64 KiB (xattr(7)); tmpfs and XFS allow lists
-// that are longer than the system call can return, which is an error then.
-func grow(read func([]byte) (int, error)) ([]byte, error) {
-	var small [256]byte
-	for buf := small[:]; ; buf = make([]byte, 16*len(buf)) {
-		n, err := read(buf)
+// sized calls read for the size it needs, and then with a buffer of that size, until
+// nothing has grown in between. Most files have no attributes and need no buffer.
+func sized(read func([]byte) (int, error)) ([]byte, error) {
+	for {
+		n, err := read(nil)
+		if err != nil || n == 0 {
+			return nil, err
+		}
+		buf := make([]byte, n)
+		n, err = read(buf)
 		if !errors.Is(err, unix.ERANGE) {
-			return bytes.Clone(buf[:max(n, 0)]), err
+			return buf[:max(n, 0)], err
 		}
 	}
 }

@@ -72,3 +72,32 @@ func (c *cursor) read(found func(dirent)) error {
 		}
 	}
 }
+
+// count returns how many names there are in the directory and below it.
+func (c *cursor) count() (int, error) {
+	var dirs []string
+	n := 0
+	err := c.read(func(d dirent) {
+		n++
+		if d.typ == unix.DT_DIR {
+			dirs = append(dirs, d.name)
+		}
+	})
+	if err != nil {
+		return n, err
+	}
+	for _, dir := range dirs {
+		if err := c.move(dir); err != nil {
+			return n, err
+		}
+		below, err := c.count()
+		if err != nil {
+			return n, err
+		}
+		if err := c.move(".."); err != nil {
+			return n, err
+		}
+		n += below
+	}
+	return n, nil
+}

@@ -78,7 +78,9 @@ func (w *walker) harvest(ctx context.Context, done func(n int)) ([]plist.Entry, 
 func (w *walker) open() (err error) {
 	w.upper.fd, w.lower.fd, w.merged.fd = -1, -1, -1
 	if w.layer.upper != nil {
-		w.upper, err = newCursor(w.layer.upper)
+		if err = w.reserve(); err == nil {
+			w.upper, err = newCursor(w.layer.upper)
+		}
 	}
 	if err == nil {
 		w.lower, err = newCursor(w.layer.lower)
@@ -89,6 +91,19 @@ func (w *walker) open() (err error) {
 	if err != nil {
 		w.close()
 	}
+	return err
+}
+
+// reserve makes room for as many entries as there are names in upper: most lists
+// are about that long, and a long one would take twice the memory while it grows.
+func (w *walker) reserve() error {
+	c, err := newCursor(w.layer.upper)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	n, err := c.count()
+	w.list, w.marks = make([]plist.Entry, 0, n), make([]mark, 0, n)
 	return err
 }
 
