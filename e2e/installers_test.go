@@ -47,8 +47,8 @@ var installers = []installer{
 		fetch: debianSource("cjson"), build: "cmake -S . -B out && cmake --build out", install: "cmake --install out",
 	},
 	{
-		name: "fuse3", packages: []string{"meson", "pkg-config", "libudev-dev"}, // a set-uid program, a device node, an init script
-		fetch: debianSource("fuse3"), build: "meson setup -Dexamples=false -Dtests=false out && meson compile -C out",
+		name: "fuse3", packages: []string{"meson"}, // a set-uid program, a device node, an init script
+		fetch: debianSource("fuse3"), build: "meson setup -Dudevrulesdir=/usr/lib/udev/rules.d -Dexamples=false -Dtests=false out && meson compile -C out",
 		install: "meson install -C out",
 	},
 	{

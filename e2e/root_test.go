@@ -87,10 +87,13 @@ func mountOverlay(t testing.TB, parent, lower, upper string) string {
 	return merged
 }
 
-// native is a command that runs a shell script in root without any capture.
+// native is a command that runs a shell script in root without any capture. It
+// sees the machine's devices and can make no others.
 func native(root, script string) *exec.Cmd {
 	cmd := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", `
 		mount -t proc proc "$1/proc"
+		mount --rbind /dev "$1/dev"
+		mount -o remount,bind,ro "$1/dev"
 		exec chroot "$1" sh -euc "$2"`, "sh", root, script)
 	cmd.Env = environment
 	return cmd
