@@ -2,16 +2,20 @@ package overlay
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/capture/capturetest"
+	"github.com/sandbox-install/sandbox-install/internal/sandbox"
 )
 
 // helpDial reports whether it can connect: its arguments are a network and an
@@ -261,4 +265,53 @@ func TestRoot(t *testing.T) {
 	want(t, "changes", changes(r.List, "/"), []string{"D etc/old", "A usr", "A usr/new"})
 }
 
-var _ capture.Method = Method{}
+// In a container even a device node that the command made itself leads nowhere,
+// and nothing is left of the cgroup, however the run ends.
+func TestContainer(t *testing.T) {
+	if err := sandbox.CheckContainer(); err != nil {
+		t.Skip(err)
+	}
+	text := `
+		may() { "$@" >/dev/null 2>&1 && echo "may: $*"; :; }
+		disk=$(lsblk -dnro MAJ:MIN | grep -v '^7:' | head -n 1)
+		mknod node b ${disk%:*} ${disk#*:}
+		may head -c 1 node
+		may mount -t tmpfs tmpfs /mnt
+		echo x > /dev/null; echo new > new
+		exit 5`
+	contained := func(args ...string) *scene {
+		s := newScene(t, args...)
+		s.cmd.Isolate = capture.IsolateContainer
+		return s
+	}
+	s := contained("sh", "-c", text)
+	r := s.run()
+	want(t, "status", r.ExitCode, 5)
+	want(t, "output", s.out.String(), "")
+	want(t, "changes", changes(r.List, s.dir), []string{"A new", "A node"})
+
+	s = contained("no-such-program")
+	s.checked(func() {
+		_, err := s.try(t.Context())
+		var start *capture.StartError
+		want(t, "StartError", errors.As(err, &start) && errors.Is(err, fs.ErrNotExist), true)
+	})
+
+	s = contained("sh", "-c", "trap '' TERM; sleep 1000; sleep 1000")
+	s.checked(func() {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := s.try(ctx)
+		want(t, "cancelled", errors.Is(err, context.DeadlineExceeded), true)
+	})
+	s = contained("true")
+	s.killSupervisor("OVERLAY_TEST_ISOLATE=container")
+	if left := output(t, "find", "/sys/fs/cgroup", "-name", "sandbox-install-*"); left != "" {
+		t.Errorf("cgroups left:\n%s", left)
+	}
+
+	address := serve(t, "tcp", "127.0.0.1:0").Addr().String()
+	s = contained(helper("dial", "tcp", address)...)
+	s.cmd.NoNetwork = true
+	want(t, "network", s.run().ExitCode, 1)
+}

@@ -40,6 +40,11 @@ func (Method) Run(ctx context.Context, cmd capture.Command) (*capture.Result, er
 	if err != nil {
 		return nil, err
 	}
+	if cmd.Isolate == capture.IsolateContainer {
+		if err := sandbox.CheckContainer(); err != nil {
+			return nil, err
+		}
+	}
 	r, err := prepare(root, cmd.Staging, cmd.ShareRun)
 	if err != nil {
 		return nil, errors.Join(err, r.close())

@@ -273,7 +273,10 @@ func TestCancel(t *testing.T) {
 
 // helpRun is a supervisor: its arguments are a staging directory and a command.
 func helpRun(args []string) int {
-	cmd := capture.Command{Args: args[1:], Env: os.Environ(), Dir: "/", Staging: args[0], Stdout: os.Stdout, Stderr: os.Stderr}
+	cmd := capture.Command{
+		Args: args[1:], Env: os.Environ(), Dir: "/", Staging: args[0], Stdout: os.Stdout, Stderr: os.Stderr,
+		Isolate: capture.Isolation(os.Getenv("OVERLAY_TEST_ISOLATE")),
+	}
 	r, err := Method{}.Run(context.Background(), cmd)
 	if err != nil {
 		println(err.Error())
@@ -289,10 +292,19 @@ func helpRun(args []string) int {
 // When the supervisor is killed, so is everything in the sandbox, and the next
 // run removes its staging directory.
 func TestSupervisorKilled(t *testing.T) {
-	s := newScene(t, "true")
+	newScene(t, "true").killSupervisor()
+}
+
+// killSupervisor runs a command in a process that is killed meanwhile, then the
+// scene.
+func (s *scene) killSupervisor(env ...string) {
+	t := s.t
+	t.Helper()
 	s.checked(func() {
+		t.Helper()
 		args := helper("run", s.staging, "sh", "-c", "echo up; exec sleep 1000")
 		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Env = append(os.Environ(), env...)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)

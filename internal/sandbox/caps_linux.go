@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,21 +26,46 @@ var hostCapabilities = []uintptr{
 	unix.CAP_PERFMON,
 }
 
-// dropCapabilities takes hostCapabilities from this thread, and from what it
-// executes. Without a network of its own, the command may not change the host's.
+// containerCapabilities are what a command in a container may have: what other
+// container tools give by default, and what installers use beyond it.
+var containerCapabilities = []uintptr{
+	unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_KILL,
+	unix.CAP_SETGID, unix.CAP_SETUID, unix.CAP_SETPCAP, unix.CAP_SETFCAP, unix.CAP_MKNOD,
+	unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_RAW, unix.CAP_SYS_CHROOT, unix.CAP_AUDIT_WRITE,
+	unix.CAP_DAC_READ_SEARCH, // open_by_handle_at(2)
+	unix.CAP_LINUX_IMMUTABLE, // chattr(1)
+	unix.CAP_SYS_PTRACE,      // nested tracers; ends at the pid namespace
+	unix.CAP_SYS_NICE,
+}
+
+// dropped lists the capabilities that the command does not get.
+func (p *Plan) dropped() []uintptr {
+	if p.Container {
+		var drop []uintptr
+		for c := range uintptr(unix.CAP_LAST_CAP + 1) {
+			if !slices.Contains(containerCapabilities, c) {
+				drop = append(drop, c)
+			}
+		}
+		return drop
+	}
+	if p.NoNetwork {
+		return hostCapabilities
+	}
+	// What it could change is the host's network.
+	return append([]uintptr{unix.CAP_NET_ADMIN}, hostCapabilities...)
+}
+
+// dropCapabilities takes capabilities from this thread, and from what it executes.
 //
 // Preconditions: the goroutine is locked to its thread.
-func dropCapabilities(ownNetwork bool) error {
-	drop := hostCapabilities
-	if !ownNetwork {
-		drop = append([]uintptr{unix.CAP_NET_ADMIN}, drop...)
-	}
+func (o *order) dropCapabilities() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&header, &data[0]); err != nil {
 		return fmt.Errorf("capget: %w", err)
 	}
-	for _, c := range drop {
+	for _, c := range o.Plan.dropped() {
 		// EINVAL: a capability that this kernel does not have yet.
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && err != unix.EINVAL {
 			return fmt.Errorf("drop capability %d from the bounding set: %w", c, err)

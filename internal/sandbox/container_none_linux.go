@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && !cgo
 
 package sandbox
 
@@ -7,9 +7,11 @@ import (
 	"fmt"
 )
 
+// CheckContainer says why Plan.Container can not be carried out.
+func CheckContainer() error {
+	return fmt.Errorf("libcontainer enters its namespaces in C, and this program was built without cgo: %w", errors.ErrUnsupported)
+}
+
 func initContainer() {}
 
-// runContainer can not: libcontainer enters its namespaces in C.
-func (o *order) runContainer() error {
-	return &StepError{"start libcontainer", fmt.Errorf("this program was built without cgo: %w", errors.ErrUnsupported)}
-}
+func (o *order) runContainer() error { return CheckContainer() }

@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -16,30 +17,21 @@ import (
 // Init returns at once, unless this process is the copy of the program that
 // [Run] started. Then it carries out the plan and does not return.
 func Init() {
-	if len(os.Args) == 2 && os.Args[0] == initName {
-		first, err := strconv.Atoi(os.Args[1])
-		if err != nil {
-			panic(err)
-		}
-		os.Exit(runInit(first))
+	switch n := len(os.Args); {
+	case n == 2 && os.Args[0] == initName:
+		initContainer()
+		os.Exit(runInit(os.Args[1], (*order).enter))
+	case n == 3 && os.Args[1] == initName && strings.HasPrefix(os.Args[0], "/proc/self/fd/"):
+		os.Exit(runInit(os.Args[2], (*order).run)) // pid 1 in a container
 	}
-	initContainer()
 }
 
 // runInit is the life of the copy. What goes wrong is told over the socket; the
 // exit status tells only those who have no supervisor to listen.
-func runInit(first int) int {
-	// Capabilities belong to threads: the command is forked from this one.
-	runtime.LockOSThread()
-	unix.CloseOnExec(first + fdSocket)
-	unix.Close(first + fdExe) // it was needed to get here
+func runInit(first string, live func(*order) error) int {
 	o, err := readOrder(first)
-	switch {
-	case err != nil:
-	case o.Plan.Container:
-		err = o.runContainer()
-	default:
-		err = o.enter()
+	if err == nil {
+		err = live(o)
 	}
 	if err != nil {
 		kind := reportFailed
@@ -47,18 +39,25 @@ func runInit(first int) int {
 		if errors.As(err, &exec) {
 			kind, err = reportExecFailed, exec.Err
 		}
-		_ = failure(kind, err).send(first+fdSocket, 0) // nobody else to tell
+		_ = o.tell(failure(kind, err)) // nobody else to tell
 		return 1
 	}
 	return 0
 }
 
-func readOrder(first int) (*order, error) {
-	f := os.NewFile(uintptr(first+fdOrder), "plan")
-	defer f.Close()
-	o := &order{first: first}
-	if err := gob.NewDecoder(f).Decode(o); err != nil {
-		return nil, &StepError{"read the plan", err}
+// readOrder reads the plan from the descriptors that begin at first.
+func readOrder(first string) (*order, error) {
+	o := &order{}
+	var err error
+	if o.first, err = strconv.Atoi(first); err != nil {
+		return o, &StepError{"read the plan", err}
+	}
+	for fd := range fdMounts {
+		unix.CloseOnExec(o.first + fd)
+	}
+	o.file = os.NewFile(uintptr(o.first+fdOrder), "plan")
+	if err := gob.NewDecoder(o.file).Decode(o); err != nil {
+		return o, &StepError{"read the plan", err}
 	}
 	return o, nil
 }
@@ -68,7 +67,13 @@ func (o *order) tell(r *report) error { return r.send(o.first+fdSocket, 0) }
 
 // enter builds the root, moves into it and runs the command.
 func (o *order) enter() error {
-	root, err := o.buildRoot()
+	if err := makePrivate(); err != nil {
+		return err
+	}
+	if o.Plan.Container {
+		return o.runContainer()
+	}
+	root, err := o.buildRoot("/")
 	if err != nil {
 		return err
 	}
@@ -80,25 +85,23 @@ func (o *order) enter() error {
 			return &StepError{"raise the loopback interface", err}
 		}
 	}
-	if len(o.Plan.Args) == 0 {
-		return o.tell(&report{Kind: reportEmpty})
-	}
 	return o.run()
 }
 
 // run starts the command and is init to it.
 func (o *order) run() error {
+	if len(o.Plan.Args) == 0 {
+		return o.tell(&report{Kind: reportEmpty})
+	}
 	proc, err := os.OpenRoot("/proc")
 	if err != nil {
 		return &StepError{"open /proc", err}
 	}
 	defer proc.Close()
+	go o.watchSupervisor()
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, passed...)
-	if err := dropCapabilities(o.Plan.NoNetwork); err != nil {
-		return &StepError{"drop capabilities", err}
-	}
-	pid, err := o.start()
+	pid, err := o.startWeaker()
 	if err != nil {
 		return err
 	}
@@ -107,6 +110,18 @@ func (o *order) run() error {
 	}
 	in := &initProcess{order: o, proc: proc, command: pid, children: reapAll()}
 	return in.attend(signals)
+}
+
+// watchSupervisor ends pid 1, and so all the rest, with the supervisor: its end of
+// the socket is closed. Where init is the supervisor's own child a signal says so
+// too, if not for a supervisor that died before the signal was asked for.
+func (o *order) watchSupervisor() {
+	b := make([]byte, 1)
+	_ = retry(func() error {
+		_, err := unix.Read(o.first+fdSocket, b) // nothing is ever sent
+		return err
+	})
+	os.Exit(1)
 }
 
 // An initProcess is pid 1 while the command runs and after.
@@ -211,6 +226,23 @@ func (in *initProcess) empty(d time.Duration) bool {
 // killAll signals every process of the namespace but init.
 func (in *initProcess) killAll(sig syscall.Signal) {
 	_ = unix.Kill(-1, sig) // ESRCH: none left
+}
+
+// startWeaker starts the command with fewer capabilities. They belong to threads:
+// the one that gave them up ends here, since its goroutine stays locked to it.
+func (o *order) startWeaker() (pid int, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if err = o.dropCapabilities(); err != nil {
+			err = &StepError{"drop capabilities", err}
+			return
+		}
+		pid, err = o.start()
+	}()
+	<-done
+	return pid, err
 }
 
 // start forks the command.

@@ -8,22 +8,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// buildRoot attaches the mounts in this process's private mount namespace and
-// returns the root's descriptor. The root lies over the host's "/" until
-// moveInto.
-func (o *order) buildRoot() (root int, err error) {
-	mounts, first := o.Plan.Mounts, o.first+fdMounts
+// makePrivate keeps what is mounted in this namespace from appearing elsewhere.
+func makePrivate() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return -1, &StepError{"make the mount namespace private", err}
+		return &StepError{"make the mount namespace private", err}
 	}
+	return nil
+}
+
+// buildRoot attaches the mounts in this process's private mount namespace and
+// returns the root's descriptor. The root comes to lie on dir.
+func (o *order) buildRoot(dir string) (root int, err error) {
+	mounts, first := o.Plan.Mounts, o.first+fdMounts
 	if len(mounts) == 0 || mounts[0].Target != "." || mounts[0].File < 0 {
 		return -1, &StepError{"read the plan", errors.New("the first mount is not the root")}
 	}
 	root = first + mounts[0].File
-	if err := unix.MoveMount(root, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+	if err := unix.MoveMount(root, "", unix.AT_FDCWD, dir, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return -1, &StepError{"attach the root", err}
 	}
 	for _, m := range mounts[1:] {
+		if o.Plan.Container && m.File < 0 { // these are libcontainer's
+			continue
+		}
 		if err := m.attach(root, first+m.File); err != nil {
 			return -1, &StepError{"mount on /" + m.Target, err}
 		}

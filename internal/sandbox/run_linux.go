@@ -37,7 +37,8 @@ type order struct {
 	Plan       Plan
 	Foreground bool // the command starts as the terminal's foreground job
 
-	first int // in the copy: its argv[1]
+	first int      // in the copy: the number of its first descriptor
+	file  *os.File // in the copy: what this was read from
 }
 
 // passed are the signals that are meant for the command when the supervisor
@@ -69,13 +70,12 @@ func Run(ctx context.Context, p Plan, files Files) (*Exit, error) {
 
 	s := &supervisor{plan: &p, tty: findTerminal(files.Stdin)}
 	defer s.tty.close()
-	s.foreground = s.tty.isOurs() && isTerminal(files.Stdin) && isTerminal(files.Stdout)
-	socket, err := s.start(files)
-	if err != nil {
+	s.foreground = !p.Container && s.tty.isOurs() && isTerminal(files.Stdin) && isTerminal(files.Stdout)
+	if err := s.start(files); err != nil {
 		return nil, err
 	}
-	defer unix.Close(socket)
-	exit, err := s.supervise(ctx, listen(socket), signals)
+	defer unix.Close(s.socket)
+	exit, err := s.supervise(ctx, listen(s.socket), signals)
 	// Init is gone or about to go: it closed its socket. To wait for it is to wait
 	// for the last process of its pid namespace.
 	return exit, errors.Join(err, s.reap())
@@ -83,9 +83,10 @@ func Run(ctx context.Context, p Plan, files Files) (*Exit, error) {
 
 // A supervisor is the caller's side of one run.
 type supervisor struct {
-	plan *Plan
-	init *os.Process
-	tty  *terminal // nil without one
+	plan   *Plan
+	init   *os.Process
+	socket int       // our end
+	tty    *terminal // nil without one
 
 	foreground bool // the command starts with the terminal
 	command    int  // its process group, as our pid namespace numbers it
@@ -93,28 +94,28 @@ type supervisor struct {
 	exit       *Exit // once the command has ended
 }
 
-// start starts the copy and returns our end of its socket.
-func (s *supervisor) start(files Files) (socket int, err error) {
+// start starts the copy and keeps our end of its socket.
+func (s *supervisor) start(files Files) error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return -1, fmt.Errorf("socketpair: %w", err)
+		return fmt.Errorf("socketpair: %w", err)
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "init's socket")
 	defer theirs.Close()
-	err = unix.SetsockoptInt(pair[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
+	s.socket = pair[0]
+	err = unix.SetsockoptInt(s.socket, unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
 	if err == nil {
 		err = s.startWith(files, theirs)
 	}
 	if err != nil {
-		unix.Close(pair[0])
-		return -1, err
+		unix.Close(s.socket)
 	}
-	return pair[0], nil
+	return err
 }
 
 func (s *supervisor) startWith(files Files, socket *os.File) error {
 	o := order{Plan: *s.plan, Foreground: s.foreground}
-	orderFile, err := o.file()
+	orderFile, err := o.write()
 	if err != nil {
 		return fmt.Errorf("write the plan: %w", err)
 	}
@@ -153,18 +154,18 @@ func (s *supervisor) startWith(files Files, socket *os.File) error {
 // attributes says in which namespaces init begins. In a container the pid
 // namespace and the rest are libcontainer's to make.
 func (p *Plan) attributes() *syscall.SysProcAttr {
-	flags := uintptr(unix.CLONE_NEWNS)
-	if !p.Container {
-		flags |= unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
-		if p.NoNetwork {
-			flags |= unix.CLONE_NEWNET
-		}
+	if p.Container { // if we are killed, the copy lives to remove the cgroup
+		return &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
+	}
+	flags := uintptr(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
+	if p.NoNetwork {
+		flags |= unix.CLONE_NEWNET
 	}
 	return &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: unix.SIGKILL}
 }
 
-// file returns o in a file of its own, to be read from the start.
-func (o *order) file() (*os.File, error) {
+// write puts o into a file of its own, to be read from the start.
+func (o *order) write() (*os.File, error) {
 	fd, err := unix.MemfdCreate("plan", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, err
@@ -241,7 +242,7 @@ func (s *supervisor) supervise(ctx context.Context, reports <-chan message, sign
 			kill = time.After(cancelGrace)
 		case <-kill:
 			kill = nil
-			s.signal(unix.SIGKILL)
+			s.kill()
 		}
 	}
 }
@@ -277,7 +278,7 @@ func (s *supervisor) handle(r *report) error {
 	case reportExited:
 		s.tty.take()
 		if s.cancelled { // no grace for what is to be undone
-			s.signal(unix.SIGKILL)
+			s.kill()
 		}
 		s.exit = &Exit{Code: r.Code}
 	case reportEmpty:
@@ -289,15 +290,24 @@ func (s *supervisor) handle(r *report) error {
 // cancel asks the command to end, or stops what it left running.
 func (s *supervisor) cancel() {
 	if s.exit != nil {
-		s.signal(unix.SIGKILL)
+		s.kill()
 		return
 	}
 	s.signal(unix.SIGTERM)
 	s.signal(unix.SIGCONT) // a stopped process does not see it otherwise
 }
 
-// signal passes sig to init, which passes all but SIGKILL to the command. That
-// init is gone already is no error.
+// kill ends everything in the sandbox at once.
+func (s *supervisor) kill() {
+	if s.plan.Container { // pid 1 takes it for our death
+		_ = unix.Shutdown(s.socket, unix.SHUT_WR)
+		return
+	}
+	s.signal(unix.SIGKILL)
+}
+
+// signal passes sig to init, which passes it to the command. That init is gone
+// already is no error.
 func (s *supervisor) signal(sig os.Signal) {
 	_ = s.init.Signal(sig)
 }
