@@ -20,7 +20,47 @@ type List struct {
 	Prefix  string // absolute path below which the package lives; "/" if it has no such place
 	Notes   []Note
 	Entries []Entry
+
+	// What files alone do not tell, and installing them somewhere else needs.
+	// Nil where nobody looked.
+	Accounts           []Account
+	Provides, Requires []Dependency
 }
+
+// An Account is a user or group that the installation made.
+type Account struct {
+	Kind AccountKind
+	Line string // "name:uid:gid:comment:home:shell", or "name:gid:members"
+}
+
+// AccountKind says which file an Account is of.
+type AccountKind string
+
+// The files that accounts are in.
+const (
+	AccountUser  AccountKind = "user"
+	AccountGroup AccountKind = "group"
+)
+
+// A Dependency is what others can find in a package, or it wants to find in
+// others.
+type Dependency struct {
+	Kind    DependencyKind
+	Name    string
+	Version string // of a symbol set, or a relation and a number; "" if any will do
+}
+
+// DependencyKind says by what rules a Dependency is looked for.
+type DependencyKind string
+
+// The kinds of dependencies.
+const (
+	DependencySoname      DependencyKind = "soname"      // DT_SONAME, DT_NEEDED of an ELF object
+	DependencyInterpreter DependencyKind = "interpreter" // of a program or script, an absolute path
+	DependencyCommand     DependencyKind = "command"     // looked up in PATH
+	DependencyDLL         DependencyKind = "dll"         // a name in the imports of a PE image, in lower case
+	DependencyPkgConfig   DependencyKind = "pkg-config"  // a module
+)
 
 // A Note tells where a list can not be trusted to be whole: a weakness of this
 // one run, not of the method.
@@ -188,6 +228,11 @@ func CheckPath(s string) error {
 func (l *List) Validate() error {
 	if l.Prefix != "" && (l.Prefix[0] != '/' || path.Clean(l.Prefix) != l.Prefix) {
 		return fmt.Errorf("prefix %q: not clean and absolute", l.Prefix)
+	}
+	for _, a := range l.Accounts {
+		if a.Kind != AccountUser && a.Kind != AccountGroup {
+			return fmt.Errorf("unknown kind of account %q", a.Kind)
+		}
 	}
 	for _, n := range l.Notes {
 		if !slices.Contains(noteKinds[:], n.Kind) {

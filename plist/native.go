@@ -51,14 +51,7 @@ func WriteNative(w io.Writer, l *List) error {
 		return err
 	}
 	bw := bufio.NewWriterSize(w, 64<<10)
-	line := nativeLine(nativeMagic + "\n#package")
-	line.word("name", Vis(l.Name))
-	line.word("version", Vis(l.Version))
-	line.word("prefix", Vis(l.Prefix))
-	line = append(line, '\n')
-	for _, n := range l.Notes {
-		line = append(line, "#note "+string(n.Kind)+" "+Vis(n.Text)+"\n"...)
-	}
+	line := l.header()
 	for i := range l.Entries {
 		line.entry(&l.Entries[i])
 		if _, err := bw.Write(line); err != nil {
@@ -267,35 +260,11 @@ func ReadNative(r io.Reader) (*List, error) {
 // nativeChunk is how many entries are read into one piece of memory.
 const nativeChunk = 8 << 10
 
-func (l *List) readPackage(line string) error {
-	fields := map[string]*string{"name": &l.Name, "version": &l.Version, "prefix": &l.Prefix}
-	for word := range strings.SplitSeq(strings.TrimPrefix(line, "#package "), " ") {
-		key, value, _ := strings.Cut(word, "=")
-		field, ok := fields[key]
-		if !ok {
-			return fmt.Errorf("unknown or repeated word %q", word)
-		}
-		delete(fields, key)
-		var err error
-		if *field, err = unvis(value); err != nil {
-			return err
-		}
-	}
-	for key := range fields {
-		return fmt.Errorf("%s is missing", key)
-	}
-	return nil
-}
-
 // readLine reads a line after the second. Rules holds the names of rules seen
 // so far, each kept once.
 func (l *List) readLine(line string, rules map[string]string) error {
-	if note, ok := strings.CutPrefix(line, "#note "); ok && l.Entries == nil {
-		return l.readNote(note)
-	}
 	if strings.HasPrefix(line, "#") {
-		head, _, _ := strings.Cut(line, " ")
-		return fmt.Errorf("unknown header %q", head)
+		return l.readHeader(line)
 	}
 	e, err := parseEntry(line)
 	if err != nil {
@@ -308,16 +277,6 @@ func (l *List) readLine(line string, rules map[string]string) error {
 	}
 	e.Rule = rule
 	l.Entries = append(l.Entries, e)
-	return nil
-}
-
-func (l *List) readNote(note string) error {
-	kind, escaped, _ := strings.Cut(note, " ")
-	text, err := unvis(escaped)
-	if err != nil {
-		return err
-	}
-	l.Notes = append(l.Notes, Note{NoteKind(kind), text})
 	return nil
 }
 

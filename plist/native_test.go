@@ -26,7 +26,10 @@ func every() *List {
 	link.Path, link.Link = "usr/bin/a*b", body.Path
 	return &List{
 		Name: "a b", Version: "1=2\\", Prefix: "/usr/p k g",
-		Notes: []Note{{NoteHole, "a \xff hole\nand # more"}, {NoteShared, ""}},
+		Notes:    []Note{{NoteHole, "a \xff hole\nand # more"}, {NoteShared, ""}},
+		Accounts: []Account{{AccountUser, "a b:1:1:A, B:/:/bin/sh"}, {AccountGroup, ""}},
+		Provides: []Dependency{{DependencySoname, "liba b.so", ""}},
+		Requires: []Dependency{{DependencySoname, "libc.so.6", "GLIBC_2.2"}, {DependencyDLL, "", ""}},
 		Entries: []Entry{
 			{Op: OpModify, Changed: ChangedMode | ChangedTime, Path: ".", Mode: fs.ModeDir | fs.ModeSticky | 0o777, ModTime: time.Unix(1, 2)},
 			{Op: OpDelete, Path: "dev", Mode: fs.ModeDir},
@@ -53,6 +56,7 @@ func nativeText(t testing.TB, l *List) string {
 
 func sameList(a, b *List) bool {
 	return a.Name == b.Name && a.Version == b.Version && a.Prefix == b.Prefix && slices.Equal(a.Notes, b.Notes) &&
+		slices.Equal(a.Accounts, b.Accounts) && slices.Equal(a.Provides, b.Provides) && slices.Equal(a.Requires, b.Requires) &&
 		slices.EqualFunc(a.Entries, b.Entries, func(x, y Entry) bool { return x.Same(&y) })
 }
 
@@ -81,6 +85,11 @@ func TestNativeText(t *testing.T) {
 #package name=a\040b version=1\0752\134 prefix=/usr/p\040k\040g
 #note hole a\040\377\040hole\012and\040\043\040more
 #note shared 
+#user a\040b:1:1:A,\040B:/:/bin/sh
+#group 
+#provides soname liba\040b.so 
+#requires soname libc.so.6 GLIBC_2.2
+#requires dll  
 ./usr/bin/a\040b op=add type=file mode=4755 uid=1 gid=4294967295 time=-2.500000000 size=1099511627776 blake3=ab00000000000000000000000000000000000000000000000000000000000001 inodeflags=0x10 xattr.security.capability= xattr.user.\040\012=eA== xattr.user.a\075b=AP8=
 ./usr/bin/a\052b op=add type=file mode=4755 uid=1 gid=4294967295 time=-2.500000000 size=1099511627776 blake3=ab00000000000000000000000000000000000000000000000000000000000001 hardlink=./usr/bin/a\040b inodeflags=0x10 xattr.security.capability= xattr.user.\040\012=eA== xattr.user.a\075b=AP8=
 ./usr/bin/c op=modify change=type type=link mode=0777 uid=0 gid=0 time=1.000000000 link=../\303\274\077\052\133\040\043\075
@@ -173,7 +182,8 @@ func TestReadNativeRefuses(t *testing.T) {
 		{nativeMagic + "\n#package name=n name=n\n", "line 2: unknown or repeated"},
 		{nativeMagic + "\n#package name=n version=1\n", "line 2: prefix is missing"},
 		{head + "#note odd x\n", "unknown kind"},
-		{head + "#note\n", "unknown header"},
+		{head + "#note\n", "#note: 0 words, want 2"},
+		{head + "#requires soname x\n", "want 3"},
 		{head + "#package name=n version=1 prefix=/\n", "unknown header"},
 		{head + file + "\n#note hole x\n", "line 4: unknown header"},
 		{head + "\n", "line 3"},

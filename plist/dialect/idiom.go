@@ -3,6 +3,7 @@ package dialect
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -39,18 +40,20 @@ var trees = map[string]customs{
 // porter makes one Port.
 type porter struct {
 	customs
-	tree  string
-	list  *plist.List
-	facts Facts
-	port  Port
-	in    section
-	out   section
-	paths map[string]bool   // what is listed, by entry path
-	la    map[string]string // entry path -> the libtool archive that accounts for it
-	fonts map[string]bool   // entry paths of the directories that fonts lie in
-	tags  []Item
-	walk  bool
-	once  map[string]bool // lines of the Makefile and tags so far
+	tree   string
+	list   *plist.List
+	facts  Facts
+	port   Port
+	in     section
+	out    section
+	paths  map[string]bool   // what is listed, by entry path
+	la     map[string]string // entry path -> the libtool archive that accounts for it
+	fonts  map[string]bool   // entry paths of the directories that fonts lie in
+	tags   []Item
+	users  map[string]string // uid -> name, of the accounts that the installation made
+	groups map[string]string // gid -> name
+	walk   bool
+	once   map[string]bool // lines of the Makefile and tags so far
 }
 
 // NewPort puts a captured list into the idiom of a tree: the types by content,
@@ -69,7 +72,9 @@ func NewPort(tree string, l *plist.List, facts Facts) (*Port, error) {
 	p := &porter{
 		customs: c, tree: tree, list: l, facts: facts, walk: d.walk,
 		paths: make(map[string]bool), la: make(map[string]string), fonts: make(map[string]bool), once: make(map[string]bool),
+		users: make(map[string]string), groups: make(map[string]string),
 	}
+	accounts := p.accounts()
 	places, told := placesOf(l)
 	for i := range places {
 		p.note(places[i].Entry)
@@ -80,7 +85,8 @@ func NewPort(tree string, l *plist.List, facts Facts) (*Port, error) {
 	for _, it := range told {
 		p.port.Remarks = append(p.port.Remarks, Remark{Text: it.Text})
 	}
-	p.port.Items = append(join(&p.in, &p.out), p.tags...)
+	items := join(&p.in, &p.out)
+	p.port.Items = slices.Concat(items[:1], accounts, items[1:], p.tags)
 	p.port.Makefile = sortMakefile(p.port.Makefile)
 	return &p.port, nil
 }
@@ -111,6 +117,7 @@ func (p *porter) place(pl *place) {
 		return
 	}
 	it := pl.item()
+	p.named(&it)
 	it.Type = fact.Type
 	if it.Kind == KindDir {
 		p.dir(pl, it)

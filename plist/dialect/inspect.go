@@ -26,6 +26,8 @@ type Fact struct {
 	Needed  []string
 	Interp  string // also of a script: the program behind "#!"
 
+	Provides, Requires []plist.Dependency
+
 	Libraries []string // of a libtool archive: names of the files it accounts for
 	Schemes   []string // of a desktop file: the MIME types it opens
 	Generated string   // why no list may hold it; "" if one may
@@ -80,6 +82,13 @@ func inspectFile(e *plist.Entry, tree plist.Tree) (*Fact, error) {
 		}
 		return inspectELF(e, append(head, rest...)), nil
 	}
+	if bytes.HasPrefix(head, []byte("MZ")) {
+		rest, err := io.ReadAll(f)
+		if err != nil {
+			return nil, err
+		}
+		return inspectPE(e, append(head, rest...)), nil
+	}
 	return inspectText(e, head), nil
 }
 
@@ -108,6 +117,7 @@ func inspectELF(e *plist.Entry, content []byte) *Fact {
 		}
 	}
 	fact.Type = objectType(f.Type, fact, e)
+	fact.elfDependencies(f)
 	return fact
 }
 
@@ -156,7 +166,9 @@ func inspectText(e *plist.Entry, head []byte) *Fact {
 	case strings.HasSuffix(base, ".la") && bytes.Contains(head, []byte("libtool library file")):
 		return &Fact{Type: TypeLibtool, Libraries: libtoolNames(head)}
 	case strings.HasSuffix(base, ".pc") && bytes.Contains(head, []byte("\nVersion:")):
-		return &Fact{Type: TypePkgconfig}
+		fact := &Fact{Type: TypePkgconfig}
+		fact.pkgconfigDependencies(e, head)
+		return fact
 	case strings.HasSuffix(base, ".desktop") && bytes.Contains(head, []byte("[Desktop Entry]")):
 		return &Fact{Schemes: desktopTypes(head)}
 	case manPage.MatchString(e.Path):
@@ -179,6 +191,9 @@ func inspectScript(e *plist.Entry, head []byte) *Fact {
 	fact := &Fact{}
 	if len(words) > 0 {
 		fact.Interp = words[0]
+	}
+	if e.Mode&0o111 != 0 {
+		fact.scriptDependencies(words)
 	}
 	if strings.Contains("/"+e.Path, "/rc.d/") {
 		fact.Type = TypeRCScript

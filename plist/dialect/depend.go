@@ -1,0 +1,241 @@
+package dialect
+
+import (
+	"bytes"
+	"cmp"
+	"debug/elf"
+	"debug/pe"
+	"encoding/binary"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// Depend records in l what its files provide to others, and what they require
+// that no file of l provides.
+func (f Facts) Depend(l *plist.List) {
+	provided := make(map[string]bool)
+	l.Provides, l.Requires = nil, nil
+	var required []plist.Dependency
+	for i := range l.Entries {
+		e := &l.Entries[i]
+		if !e.Packed() || !listed(e) {
+			continue
+		}
+		provided[dependencyKey(plist.DependencyInterpreter, "/"+e.Path)] = true
+		provided[dependencyKey(plist.DependencyCommand, path.Base(e.Path))] = e.Mode&0o111 != 0
+		fact := f[e.Path]
+		if fact == nil {
+			continue
+		}
+		l.Provides = append(l.Provides, fact.Provides...)
+		required = append(required, fact.Requires...)
+		for _, d := range fact.Provides {
+			provided[dependencyKey(d.Kind, d.Name)] = true
+		}
+	}
+	for _, d := range required {
+		if !provided[dependencyKey(d.Kind, d.Name)] {
+			l.Requires = append(l.Requires, d)
+		}
+	}
+	l.Provides, l.Requires = sortDependencies(l.Provides), sortDependencies(l.Requires)
+}
+
+func dependencyKey(kind plist.DependencyKind, name string) string { return string(kind) + " " + name }
+
+func sortDependencies(d []plist.Dependency) []plist.Dependency {
+	slices.SortFunc(d, func(a, b plist.Dependency) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version))
+	})
+	return slices.Compact(d)
+}
+
+// elfDependencies sets what an object provides by its soname, and requires by
+// DT_NEEDED, with the symbol versions that it wants of each.
+func (fact *Fact) elfDependencies(f *elf.File) {
+	if fact.Soname != "" {
+		fact.provide(plist.DependencySoname, fact.Soname, "")
+	}
+	versions := make(map[string]bool) // needed names that have some
+	needs, err := f.DynamicVersionNeeds()
+	if err == nil { // an object without versions is no error of ours
+		for _, need := range needs {
+			for _, v := range need.Needs {
+				versions[need.Name] = true
+				fact.require(plist.DependencySoname, need.Name, v.Dep)
+			}
+		}
+	}
+	for _, name := range fact.Needed {
+		if !versions[name] {
+			fact.require(plist.DependencySoname, name, "")
+		}
+	}
+	if fact.Interp != "" {
+		fact.require(plist.DependencyInterpreter, fact.Interp, "")
+	}
+}
+
+func (fact *Fact) provide(kind plist.DependencyKind, name, version string) {
+	fact.Provides = append(fact.Provides, plist.Dependency{Kind: kind, Name: name, Version: version})
+}
+
+func (fact *Fact) require(kind plist.DependencyKind, name, version string) {
+	fact.Requires = append(fact.Requires, plist.Dependency{Kind: kind, Name: name, Version: version})
+}
+
+// scriptDependencies sets what the line behind "#!" asks for; env(1) looks the
+// program up.
+func (fact *Fact) scriptDependencies(words []string) {
+	if len(words) == 0 {
+		return
+	}
+	fact.require(plist.DependencyInterpreter, words[0], "")
+	if path.Base(words[0]) != "env" {
+		return
+	}
+	for _, word := range words[1:] {
+		if !strings.HasPrefix(word, "-") && !strings.Contains(word, "=") {
+			fact.require(plist.DependencyCommand, word, "")
+			return
+		}
+	}
+}
+
+var (
+	pkgconfigVersion  = regexp.MustCompile(`(?m)^Version:[ \t]*(.*)$`)
+	pkgconfigRequires = regexp.MustCompile(`(?m)^Requires(?:\.private)?:[ \t]*(.*)$`)
+	pkgconfigModule   = regexp.MustCompile(`([^ \t,<>=!]+)[ \t]*(?:([<>=!]+)[ \t]*([^ \t,]+))?`)
+)
+
+// pkgconfigDependencies reads the fields of a .pc file. Versions that are
+// variables of the file are left out.
+func (fact *Fact) pkgconfigDependencies(e *plist.Entry, text []byte) {
+	version := ""
+	if m := pkgconfigVersion.FindSubmatch(text); m != nil && !bytes.Contains(m[1], []byte("$")) {
+		version = "= " + strings.TrimSpace(string(m[1]))
+	}
+	fact.provide(plist.DependencyPkgConfig, strings.TrimSuffix(path.Base(e.Path), ".pc"), version)
+	for _, m := range pkgconfigRequires.FindAllSubmatch(text, -1) {
+		for _, module := range pkgconfigModule.FindAllStringSubmatch(string(m[1]), -1) {
+			if !strings.Contains(module[0], "$") {
+				fact.require(plist.DependencyPkgConfig, module[1], strings.TrimSpace(module[2]+" "+module[3]))
+			}
+		}
+	}
+}
+
+// inspectPE returns nil for what begins as a PE image and is none. Names of DLLs
+// are without case.
+func inspectPE(e *plist.Entry, content []byte) *Fact {
+	f, err := pe.NewFile(bytes.NewReader(content))
+	if err != nil || f.OptionalHeader == nil {
+		return nil
+	}
+	img := &image{f, content}
+	fact := &Fact{Format: "PE32", Machine: peMachines[f.Machine]}
+	if _, ok := f.OptionalHeader.(*pe.OptionalHeader64); ok {
+		fact.Format = "PE32+"
+	}
+	if f.Characteristics&pe.IMAGE_FILE_DLL != 0 {
+		fact.provide(plist.DependencyDLL, strings.ToLower(path.Base(e.Path)), "")
+	}
+	// Image import descriptors are 20 bytes with the name's address at 12, those
+	// of delayed imports 32 bytes with it at 4 (PE format, "The .idata Section"
+	// and "Delay-Load Import Tables").
+	for _, name := range slices.Concat(img.names(pe.IMAGE_DIRECTORY_ENTRY_IMPORT, 20, 12), img.names(pe.IMAGE_DIRECTORY_ENTRY_DELAY_IMPORT, 32, 4)) {
+		fact.require(plist.DependencyDLL, strings.ToLower(name), "")
+	}
+	return fact
+}
+
+var peMachines = map[uint16]string{
+	pe.IMAGE_FILE_MACHINE_I386: "i386", pe.IMAGE_FILE_MACHINE_AMD64: "x86_64", pe.IMAGE_FILE_MACHINE_ARM64: "aarch64",
+	pe.IMAGE_FILE_MACHINE_ARMNT: "arm",
+}
+
+// An image is a PE file in memory.
+type image struct {
+	*pe.File
+	content []byte
+}
+
+// names returns the names in a table of descriptors of the given size, up to the
+// one without a name. A corrupt table ends where it leaves the file.
+func (img *image) names(directory, size, at int) []string {
+	dirs := img.directories()
+	if directory >= len(dirs) || dirs[directory].VirtualAddress == 0 {
+		return nil
+	}
+	var names []string
+	for table := img.data(dirs[directory].VirtualAddress); len(table) >= size; table = table[size:] {
+		rva := binary.LittleEndian.Uint32(table[at:])
+		name, _, ok := bytes.Cut(img.data(rva), []byte{0})
+		if rva == 0 || !ok {
+			break
+		}
+		names = append(names, string(name))
+	}
+	return names
+}
+
+func (img *image) directories() []pe.DataDirectory {
+	switch h := img.OptionalHeader.(type) {
+	case *pe.OptionalHeader32:
+		return h.DataDirectory[:min(int(h.NumberOfRvaAndSizes), len(h.DataDirectory))]
+	case *pe.OptionalHeader64:
+		return h.DataDirectory[:min(int(h.NumberOfRvaAndSizes), len(h.DataDirectory))]
+	}
+	return nil
+}
+
+// data returns what a section of the file has from an address on; nil if none
+// does.
+func (img *image) data(rva uint32) []byte {
+	for _, s := range img.Sections {
+		if rva < s.VirtualAddress || rva-s.VirtualAddress >= s.Size {
+			continue
+		}
+		from, to := uint64(s.Offset)+uint64(rva-s.VirtualAddress), uint64(s.Offset)+uint64(s.Size)
+		if to <= uint64(len(img.content)) { // or it is cut off
+			return img.content[from:to]
+		}
+	}
+	return nil
+}
+
+// BuildInfo returns the lines of pkgsrc's +BUILD_INFO that are about objects, in
+// its order: the format, the libraries by path, and what is required of other
+// packages. That is a soname here: only the target's linker knows its path.
+func (f Facts) BuildInfo(l *plist.List) []string {
+	lines := make(map[string]bool)
+	for i := range l.Entries {
+		e := &l.Entries[i]
+		if !e.Packed() || !listed(e) {
+			continue
+		}
+		target := e.Path
+		if isSymlink(e) {
+			target = path.Join(path.Dir(e.Path), e.Link)
+		}
+		fact := f[target]
+		if fact == nil || fact.Format == "" {
+			continue
+		}
+		lines["OBJECT_FMT="+strings.TrimRight(fact.Format, "0123456789+")] = true
+		if fact.Type == TypeLibrary {
+			lines["PROVIDES=/"+e.Path] = true
+		}
+	}
+	for _, d := range l.Requires {
+		if d.Kind == plist.DependencySoname {
+			lines["REQUIRES="+d.Name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(lines))
+}
