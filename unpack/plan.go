@@ -1,0 +1,74 @@
+package unpack
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// A Package is what is unpacked: a packing list, and the content of its files.
+type Package struct {
+	List *plist.List
+	Tree plist.Tree
+}
+
+// A Policy says what to do where the root is not as a package expects it.
+type Policy struct {
+	// Save lets a file of the user give way. It is kept, and what was there before
+	// a package comes back with the package's removal.
+	Save bool
+
+	// KeepMine leaves a file of the user in its place, and the package's out.
+	KeepMine bool
+
+	// Devices lets a package bring device nodes.
+	Devices bool
+}
+
+// A Plan is a transaction that nothing stands against.
+type Plan struct {
+	Transaction
+	Notes []string // what a person should know, a sentence each
+
+	record *Record // of the package afterwards, or nil
+	open   func(e *plist.Entry) (plist.File, error)
+}
+
+// A Change is one step of a plan. What lies below a directory that comes or goes
+// has no Change of its own.
+type Change struct {
+	Action string // "add", "replace", "delete" or "modify"
+	Path   string
+}
+
+// Changes returns what the transaction does, in the order of paths.
+func (t *Transaction) Changes() []Change {
+	var changes []Change
+	for _, s := range steps(t.Before, t.After) {
+		changes = append(changes, Change{s.action.String(), s.path})
+	}
+	return changes
+}
+
+// A Refusal is one reason why a plan is refused.
+type Refusal struct {
+	Path   string // entry path; "" if the reason is none of a path
+	Reason string
+	Hint   string // the remedy; may be ""
+}
+
+// Refused is why a plan can not be carried out. Nothing was written.
+type Refused []Refusal
+
+func (r Refused) Error() string {
+	lines := make([]string, 0, len(r))
+	for _, one := range r {
+		if one.Path == "" {
+			lines = append(lines, one.Reason)
+		} else {
+			lines = append(lines, fmt.Sprintf("/%s: %s", one.Path, one.Reason))
+		}
+	}
+	return "refused: " + strings.Join(lines, "; ")
+}

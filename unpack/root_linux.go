@@ -1,0 +1,136 @@
+package unpack
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// A Root is a directory that packages are unpacked over.
+type Root struct {
+	sys   *system
+	dir   *os.File
+	owner uint32 // of the directory itself
+	state string // real path of the state directory
+}
+
+// Open opens a directory as the root of packages. It changes nothing.
+func Open(dir string, o Options) (*Root, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &Root{sys: &system{root: int(f.Fd())}, dir: f}
+	if err := r.prepare(o); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), f.Close())
+	}
+	return r, nil
+}
+
+func (r *Root) prepare(o Options) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(r.sys.root, &st); err != nil {
+		return err
+	}
+	r.owner = st.Uid
+	state := o.State
+	if state == "" {
+		state = DefaultState
+	}
+	if err := plist.CheckPath(state); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	var err error
+	if r.state, err = r.resolve(state); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	return r.checkState()
+}
+
+// Close releases the root.
+func (r *Root) Close() error { return r.dir.Close() }
+
+// checkState refuses a state directory that others may change.
+func (r *Root) checkState() error {
+	e, _, err := r.sys.lstat(r.state, noHash)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case !e.Mode.IsDir():
+		return fmt.Errorf("state directory /%s: is no directory", r.state)
+	case e.Mode.Perm()&0o022 != 0:
+		return fmt.Errorf("state directory /%s: others than its owner may write there", r.state)
+	case !r.trusts(e.UID):
+		return fmt.Errorf("state directory /%s: belongs to user %d", r.state, e.UID)
+	}
+	return nil
+}
+
+// trusts reports whether a user may say where our files go: the superuser, we
+// ourselves, and whose root it is.
+func (r *Root) trusts(uid uint32) bool {
+	return uid == 0 || uid == uint32(os.Geteuid()) || uid == r.owner
+}
+
+// maxLinks is how many symlinks a path may lead through, as path_resolution(7) has it.
+const maxLinks = 40
+
+// resolve returns the real path of a name, as a process whose root directory is
+// ours would see it: absolute targets begin there, and ".." ends there. From the
+// first part on that is not there the path is taken as it is.
+func (r *Root) resolve(name string) (string, error) {
+	todo := strings.Split(name, "/")
+	done := "."
+	for links := 0; len(todo) > 0; {
+		part := todo[0]
+		todo = todo[1:]
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			done = path.Dir(done)
+			continue
+		}
+		here := path.Join(done, part)
+		e, _, err := r.sys.lstat(here, noHash)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return missing(here, todo)
+		case err != nil:
+			return "", err
+		case e.Mode.Type() != fs.ModeSymlink:
+			done = here
+			continue
+		case !r.trusts(e.UID):
+			return "", fmt.Errorf("/%s: a symlink of user %d, whom it would let choose where files go", here, e.UID)
+		}
+		if links++; links > maxLinks {
+			return "", fmt.Errorf("/%s: %w", name, unix.ELOOP)
+		}
+		if path.IsAbs(e.Link) {
+			done = "."
+		}
+		todo = append(strings.Split(e.Link, "/"), todo...)
+	}
+	return done, nil
+}
+
+// missing returns the path of what is not there.
+func missing(here string, rest []string) (string, error) {
+	real := path.Join(append([]string{here}, rest...)...)
+	if !plist.Within(real, here) {
+		return "", fmt.Errorf("/%s: %w", here, fs.ErrNotExist)
+	}
+	return real, nil
+}

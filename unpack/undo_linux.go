@@ -1,0 +1,123 @@
+package unpack
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// PlanUndo plans to bring back what was there before a transaction; 0 means the
+// last one that is neither an undo nor undone. It is refused where the root is not
+// as the transaction left it.
+func (r *Root) PlanUndo(number int) (*Plan, error) {
+	if number == 0 {
+		var err error
+		if number, err = r.lastDone(); err != nil {
+			return nil, err
+		}
+	}
+	dir := r.at(historyName, strconv.Itoa(number))
+	t, err := r.readJournal(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no transaction %d in the history", number)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, err := r.newPlanner(t.Name, Policy{})
+	if err != nil {
+		return nil, err
+	}
+	if err := p.checkRecord(t); err != nil {
+		return nil, err
+	}
+	p.sources = storedBy(t)
+	if err := p.wantUndone(t); err != nil {
+		return nil, err
+	}
+	plan, err := p.plan(Transaction{Verb: "undo", Undoes: number, Name: t.Name, Version: t.Version})
+	if err != nil {
+		return nil, err
+	}
+	if plan.record, err = r.readRecord(path.Join(dir, oldRecordDir)); err != nil {
+		return nil, err
+	}
+	if plan.drops = plan.record == nil; !plan.drops {
+		plan.recorded, plan.Version = plan.record.Transaction, plan.record.Packaged.Version
+	}
+	return plan, nil
+}
+
+// lastDone returns the last transaction that is neither an undo nor undone.
+func (r *Root) lastDone() (int, error) {
+	all, err := r.History()
+	if err != nil {
+		return 0, err
+	}
+	undone := make(map[int]bool)
+	for i := len(all) - 1; i >= 0; i-- {
+		t := all[i]
+		switch {
+		case undone[t.Number]: // of an undo too: what it undid is done again
+		case t.Undoes != 0:
+			undone[t.Undoes] = true
+		default:
+			return t.Number, nil
+		}
+	}
+	return 0, errors.New("there is nothing to undo")
+}
+
+// checkRecord refuses to undo a transaction that others on the same package followed.
+func (p *planner) checkRecord(t *Transaction) error {
+	recorded := 0
+	if p.old != nil {
+		recorded = p.old.Transaction
+	}
+	if recorded != t.recorded {
+		return Refused{{Reason: fmt.Sprintf("package %s is not as transaction %d left it", t.Name, t.Number), Hint: "undo the later ones first: sandbox-install history shows them"}}
+	}
+	return nil
+}
+
+// wantUndone sets the goals to what was there before a transaction.
+func (p *planner) wantUndone(t *Transaction) error {
+	for b, a := range pairs(t.Before, t.After) {
+		e := a
+		if a == nil {
+			e = b
+		}
+		now, err := p.look(e.Path)
+		if err != nil {
+			return err
+		}
+		p.undo(b, a, now)
+	}
+	return nil
+}
+
+// undo decides about one path: b was there before the transaction, a after it.
+func (p *planner) undo(b, a, now *plist.Entry) {
+	changed := b == nil || a == nil || capture.Difference(b, a) != 0 || b.Link != a.Link
+	switch {
+	case !changed && now != nil:
+		p.leave(now)
+	case !changed:
+	case a == nil && now == nil:
+		p.restore(b.Path, b)
+	case a == nil && now.Mode.IsDir() && b.Mode.IsDir():
+		p.leave(now) // somebody has made it again
+	case a == nil:
+		p.refuse(b.Path, "", "was made after the transaction that deleted it")
+	case now == nil && b == nil:
+	case now == nil || firstDifference([]plist.Entry{*a}, []plist.Entry{*now}, andHash) != "":
+		p.refuse(a.Path, "", "was modified since the transaction")
+	default:
+		p.restore(a.Path, b)
+	}
+}
