@@ -42,13 +42,13 @@ type packFlags struct {
 }
 
 func (f *packFlags) register(cmd *cobra.Command) {
-	f.format = &oneOf{"pkgsrc", dialect.Formats()}
+	f.format = &oneOf{formatAuto, append([]string{formatAuto}, dialect.Formats()...)}
 	fl := cmd.Flags()
 	fl.StringVar(&f.name, "name", "", "name of the package (default: from the working directory)")
 	fl.StringVar(&f.version, "version", "", "version of the package (default: from the working directory, or 0)")
 	fl.StringVar(&f.policy.Prefix, "prefix", "", "pack only what is below this `DIR` (default: pack all, and find out where it lives)")
 	fl.StringVarP(&f.dir, "output", "o", ".", "write the files into this `DIR`")
-	fl.Var(f.format, "plist-format", "text form of the packing list")
+	fl.Var(f.format, "plist-format", "text form of the packing list; auto is pkgsrc, or native if that can not hold a name")
 	fl.TextVar(&f.compress, "compress", tarball.Zstd, "compression of the tarball: zstd, gzip or none")
 	fl.StringArrayVar(&f.policy.Include, "include", nil, "pack what matches this `GLOB` (of absolute paths), whatever the rules say")
 	fl.StringArrayVar(&f.policy.Exclude, "exclude", nil, "do not pack what matches this `GLOB`")
@@ -148,36 +148,32 @@ func (f *packFlags) classify(l *plist.List) {
 }
 
 // pack classifies, writes both files and prints the summary. Both appear when
-// both are whole, or neither does; only a name that the text form can not hold
-// leaves the tarball alone, in which it is kept.
+// both are whole, or neither does; only a name that the chosen text form can not
+// hold leaves the tarball alone, in which it is kept.
 func (f *packFlags) pack(ctx context.Context, stdio *stdio, s *summary, files capturedFiles) error {
 	f.classify(files.list)
 	s.count(files.list)
 	base := filepath.Join(f.dir, f.name+"-"+f.version)
-	var text bytes.Buffer
-	textErr := dialect.Write(&text, f.format.value, files.list.Packed())
-
 	tarName := base + f.compress.Suffix()
+	text, textErr := f.text(stdio, base+".plist", files.list.Packed())
+
 	tar, err := f.writeTar(ctx, stdio, tarName, capturedFiles{files.list.Brief(), files.tree}, false)
 	if err != nil {
 		return err
 	}
 	defer tar.Cleanup() //nolint:errcheck // does nothing once the file is in place
 	if textErr != nil {
-		if err := tar.CloseAtomicallyReplace(); err != nil {
-			return err
-		}
-		return &hintedError{
+		return errors.Join(&hintedError{
 			fmt.Errorf("%s was not written: %w", base+".plist", textErr),
 			"--plist-format native can hold it, and so does " + tarName,
-		}
+		}, tar.CloseAtomicallyReplace())
 	}
 	list, err := renameio.NewPendingFile(base+".plist", renameio.WithPermissions(0o644))
 	if err != nil {
 		return err
 	}
 	defer list.Cleanup() //nolint:errcheck // does nothing once the file is in place
-	if _, err := text.WriteTo(list); err != nil {
+	if _, err := list.Write(text); err != nil {
 		return err
 	}
 	if err := errors.Join(tar.Sync(), list.Sync()); err != nil {
@@ -188,6 +184,26 @@ func (f *packFlags) pack(ctx context.Context, stdio *stdio, s *summary, files ca
 	}
 	s.Files = []string{base + ".plist", tarName}
 	return s.print(stdio, f.asJSON)
+}
+
+// formatAuto is the text form that porters know, if it can hold all names.
+const formatAuto = "auto"
+
+// text is the packing list in the wanted text form.
+func (f *packFlags) text(stdio *stdio, name string, l *plist.List) ([]byte, error) {
+	var text bytes.Buffer
+	if f.format.value != formatAuto {
+		err := dialect.Write(&text, f.format.value, l)
+		return text.Bytes(), err
+	}
+	err := dialect.Write(&text, "pkgsrc", l)
+	var unexpressible *dialect.Unexpressible
+	if errors.As(err, &unexpressible) {
+		fmt.Fprintf(stdio.err, "sandbox-install: %s is in the native form: %v\n", name, err)
+		text.Reset()
+		err = dialect.Write(&text, dialect.Native, l)
+	}
+	return text.Bytes(), err
 }
 
 // writeTar writes a tarball beside its final name.
