@@ -66,7 +66,7 @@ func (p Picture) paths(types string) []string {
 func (p Picture) find(t testing.TB, dir string) {
 	t.Helper()
 	const format = `%p\0%y\0%m\0%U:%G\0%s\0%T@\0%l\0%D:%i\0`
-	for f := range slices.Chunk(fields(t, dir, nil, "find", ".", "-xdev", "-printf", format), 8) {
+	for f := range slices.Chunk(fields(output(t, dir, "", "find", ".", "-printf", format)), 8) {
 		s := Shot{Type: f[1], Mode: f[2], Owner: f[3], Time: nanoseconds(f[5]), Link: f[6], Inode: f[7]}
 		if s.Type == "f" {
 			s.Size = f[4]
@@ -83,14 +83,14 @@ func nanoseconds(s string) string {
 
 func (p Picture) devices(t testing.TB, dir string) {
 	t.Helper()
-	for f := range slices.Chunk(fields(t, dir, p.paths("bc"), "stat", `--printf=%n\0%t:%T\0`, "--"), 2) {
+	for f := range slices.Chunk(fields(p.each(t, dir, "bc", "stat", `--printf=%n\0%t:%T\0`, "--")), 2) {
 		p.update(clean(f[0]), func(s *Shot) { s.Device = f[1] })
 	}
 }
 
 func (p Picture) sums(t testing.TB, dir string) {
 	t.Helper()
-	for _, line := range fields(t, dir, p.paths("f"), "sha256sum", "-z", "-b", "--") {
+	for _, line := range fields(p.each(t, dir, "f", "sha256sum", "-z", "-b", "--")) {
 		sum, path, _ := strings.Cut(line, " *")
 		p.update(clean(path), func(s *Shot) { s.Sum = sum })
 	}
@@ -101,7 +101,7 @@ func (p Picture) sums(t testing.TB, dir string) {
 // where they hold a backslash or an unprintable byte.
 func (p Picture) xattrs(t testing.TB, dir string) {
 	t.Helper()
-	out := output(t, dir, nil, "getfattr", "-R", "-P", "-h", "-d", "-m", "-", "-e", "hex", ".")
+	out := output(t, dir, "", "getfattr", "-R", "-P", "-h", "-d", "-m", "-", "-e", "hex", ".")
 	for _, block := range strings.Split(strings.TrimSpace(out), "\n\n") {
 		lines := strings.Split(block, "\n")
 		path, ok := strings.CutPrefix(lines[0], "# file: ")
@@ -145,7 +145,7 @@ var flagLetters = map[rune]uint32{
 // read.
 func (p Picture) flags(t testing.TB, dir string) {
 	t.Helper()
-	out := output(t, dir, p.paths("fd"), "lsattr", "-d")
+	out := p.each(t, dir, "fd", "lsattr", "-d")
 	for _, path := range p.paths("fd") {
 		letters, rest, ok := strings.Cut(out, " "+dotted(path)+"\n")
 		if !ok || strings.Contains(letters, " ") {
@@ -172,35 +172,36 @@ func dotted(path string) string {
 	return "./" + path
 }
 
-// fields returns the NUL-terminated fields that a command prints.
-func fields(t testing.TB, dir string, paths []string, command ...string) []string {
-	t.Helper()
-	out := strings.TrimSuffix(output(t, dir, paths, command...), "\x00")
-	if out == "" {
+// fields splits what is terminated by NULs.
+func fields(s string) []string {
+	if s == "" {
 		return nil
 	}
-	return strings.Split(out, "\x00")
+	return strings.Split(strings.TrimSuffix(s, "\x00"), "\x00")
 }
 
-// output runs a command in a directory and returns what it prints. If paths is
-// not nil it is run by xargs(1) for all of them, and not at all for none.
-func output(t testing.TB, dir string, paths []string, command ...string) string {
+// each returns what a command prints for all paths of the types given.
+func (p Picture) each(t testing.TB, dir, types string, command ...string) string {
+	t.Helper()
+	var stdin strings.Builder
+	for _, path := range p.paths(types) {
+		stdin.WriteString(dotted(path) + "\x00")
+	}
+	return output(t, dir, stdin.String(), append([]string{"xargs", "-0", "-r"}, command...)...)
+}
+
+// output returns what a command prints that is run in a directory.
+func output(t testing.TB, dir, stdin string, command ...string) string {
 	t.Helper()
 	cmd := exec.Command(command[0], command[1:]...)
-	if paths != nil {
-		cmd = exec.Command("xargs", append([]string{"-0", "-r"}, command...)...)
-		for i := range paths {
-			paths[i] = dotted(paths[i])
-		}
-		cmd.Stdin = strings.NewReader(strings.Join(paths, "\x00"))
-	}
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.Stdin = strings.NewReader(stdin)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	// lsattr(1) fails, after the rest, if one of the files has no flags.
-	if err != nil && command[0] != "lsattr" {
+	if err != nil && !slices.Contains(command, "lsattr") {
 		t.Fatalf("%v in %s: %v\n%s", command, dir, err, stderr.Bytes())
 	}
 	return string(out)

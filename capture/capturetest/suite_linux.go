@@ -1,0 +1,248 @@
+package capturetest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// A Scene is what was there, and what an installation does to it. Both are done
+// in a directory of their own, by the test's program, started anew.
+type Scene struct {
+	Name   string
+	Before []Verb
+	Run    []Verb
+
+	// Shelf, if not "", is where inside the directory another file system is
+	// mounted for the scene.
+	Shelf string
+
+	// Notes are the kinds of notes that the result must have.
+	Notes []plist.NoteKind
+
+	// Needs is a program without which the scene can not be performed.
+	Needs string
+
+	// Except tells of the methods, by name, that can not get it right, and why.
+	Except map[string]string
+}
+
+// These tell the test's program that it is to perform a scene.
+const (
+	sceneVariable = "CAPTURETEST_SCENE"
+	partVariable  = "CAPTURETEST_PART" // "before" or "run"
+)
+
+// The program of a test that imports this package is also the command that its
+// scenes capture. It is one before any test and any TestMain has begun.
+func init() {
+	name, ok := os.LookupEnv(sceneVariable)
+	if !ok {
+		return
+	}
+	i := slices.IndexFunc(scenes, func(s Scene) bool { return s.Name == name })
+	if i < 0 {
+		fmt.Fprintf(os.Stderr, "no scene %q\n", name)
+		os.Exit(2)
+	}
+	verbs := scenes[i].Run
+	if os.Getenv(partVariable) == "before" {
+		verbs = append(slices.Clone(scenes[i].Before), Age)
+	}
+	if err := perform(verbs); err != nil {
+		fmt.Fprintf(os.Stderr, "scene %q: %v\n", name, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// Run runs all scenes under a method.
+func Run(t *testing.T, m capture.Method) {
+	NeedRoot(t)
+	if err := m.Probe(t.Context()); err != nil {
+		Lacks(t, m.Name(), err)
+	}
+	for _, s := range scenes {
+		t.Run(s.Name, func(t *testing.T) { s.test(t, m) })
+	}
+}
+
+// test performs a scene natively in one directory and captured in another, and
+// compares.
+func (s *Scene) test(t *testing.T, m capture.Method) {
+	if why, ok := s.Except[m.Name()]; ok {
+		t.Skipf("%s: %s", m.Name(), why)
+	}
+	if _, err := exec.LookPath(cmp.Or(s.Needs, "sh")); err != nil {
+		Lacks(t, s.Needs, err)
+	}
+	native, captured := s.stage(t), s.stage(t)
+	j := Judge{Before: Take(t, native), Since: time.Now()}
+	want := s.native(t, native, "run")
+	j.After = Take(t, native)
+
+	untouched := Take(t, captured)
+	r := s.captured(t, m, captured)
+	defer func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if r.ExitCode != want {
+		t.Errorf("exit status %d, and natively %d", r.ExitCode, want)
+	}
+	s.checkNotes(t, r.List.Notes)
+	dir := strings.TrimPrefix(captured, "/")
+	j.Check(t, within(t, r.List, dir), subtree{r.Tree, dir})
+	if now := Take(t, captured); !maps.Equal(now, untouched) {
+		t.Errorf("the capture touched what it captured:\n%v\nwas\n%v", now, untouched)
+	}
+}
+
+// stage makes a directory as it is before the scene. Its name has what a mount
+// option must not have.
+func (s *Scene) stage(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), `a:b,c\d e`)
+	if err := os.MkdirAll(filepath.Join(dir, s.Shelf), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if s.Shelf != "" {
+		shelf := filepath.Join(dir, s.Shelf)
+		if err := syscall.Mount("shelf", shelf, "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := syscall.Unmount(shelf, syscall.MNT_DETACH); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if status := s.native(t, dir, "before"); status != 0 {
+		t.Fatalf("setting the scene: exit status %d", status)
+	}
+	return dir
+}
+
+// native performs a part of the scene without any capture, and returns its exit
+// status.
+func (s *Scene) native(t *testing.T, dir, part string) int {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Dir, cmd.Env = dir, s.env(part)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	// Everything the scene leaves running belongs to it: wait for its end.
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd.ExtraFiles = []*os.File{w}
+	err = cmd.Start()
+	w.Close()
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
+		t.Fatal(err)
+	}
+	if _, err := r.Read(make([]byte, 1)); err == nil {
+		t.Error("a scene wrote to a descriptor that is not its own")
+	}
+	status := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return status.ExitStatus()
+}
+
+func (s *Scene) env(part string) []string {
+	return append(os.Environ(), sceneVariable+"="+s.Name, partVariable+"="+part)
+}
+
+// captured performs the scene under the method.
+func (s *Scene) captured(t *testing.T, m capture.Method, dir string) *capture.Result {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r, err := m.Run(ctx, capture.Command{
+		Args: []string{self}, Env: s.env("run"), Dir: dir,
+		Stdin: null, Stdout: os.Stderr, Stderr: os.Stderr,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// checkNotes wants the notes that the scene is to have, and no other of a kind
+// that only a scene can give rise to.
+func (s *Scene) checkNotes(t *testing.T, notes []plist.Note) {
+	t.Helper()
+	for _, kind := range []plist.NoteKind{plist.NoteLost, plist.NoteOutlived} {
+		var got []plist.Note
+		for _, n := range notes {
+			if n.Kind == kind {
+				got = append(got, n)
+			}
+		}
+		if want := slices.Contains(s.Notes, kind); (len(got) > 0) != want {
+			t.Errorf("notes of kind %s: %q, want some: %v", kind, got, want)
+		}
+	}
+}
+
+// within cuts a list down to a directory, and complains about all that is
+// elsewhere.
+func within(t *testing.T, l *plist.List, dir string) *plist.List {
+	t.Helper()
+	inside := func(path string) string {
+		if path == dir {
+			return "."
+		}
+		return strings.TrimPrefix(path, dir+"/")
+	}
+	out := &plist.List{}
+	for _, e := range l.Entries {
+		if !plist.Within(e.Path, dir) {
+			t.Errorf("%q: an entry outside of the scene", e.Path)
+			continue
+		}
+		e.Path = inside(e.Path)
+		if e.IsHardlink() {
+			e.Link = inside(e.Link)
+		}
+		out.Entries = append(out.Entries, e)
+	}
+	return out
+}
+
+// A subtree is a directory of a tree.
+type subtree struct {
+	plist.Tree
+	dir string
+}
+
+func (s subtree) Open(path string) (plist.File, error) { return s.Tree.Open(s.dir + "/" + path) }

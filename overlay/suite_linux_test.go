@@ -1,0 +1,9 @@
+package overlay
+
+import (
+	"testing"
+
+	"github.com/sandbox-install/sandbox-install/capture/capturetest"
+)
+
+func TestSuite(t *testing.T) { capturetest.Run(t, Method{}) }
