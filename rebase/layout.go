@@ -200,7 +200,7 @@ func (l *layout) reserve() {
 
 // wanted returns the range an item would like to be kept for it: what is
 // recorded, or one slot and an eighth of its own. Of 100 updates that leaves 3
-// without a new address, instead of 18 without slack: see BenchmarkUpdates.
+// without a new address, instead of 18 without slack: see TestUpdates.
 func (it *item) wanted() Range {
 	switch {
 	case isRuntime(it.name):
