@@ -39,13 +39,35 @@ func WriteMtree(w io.Writer, l *plist.List) error {
 		return err
 	}
 	b := []byte("#mtree\n")
+	known := make(map[string]bool) // directories so far
 	for i := range l.Entries {
-		if e := &l.Entries[i]; e.Packed() {
-			b = appendMtree(b, e)
+		e := &l.Entries[i]
+		if !e.Packed() {
+			continue
 		}
+		if e.Op != plist.OpDelete {
+			known[e.Path] = true
+			b = appendParents(b, e.Path, known)
+		}
+		b = appendMtree(b, e)
 	}
 	_, err := w.Write(b)
 	return err
+}
+
+// appendParents names the directories that a path is in and that are not in the
+// list: NetBSD's mtree(8) knows no path without them.
+func appendParents(b []byte, name string, known map[string]bool) []byte {
+	dir := path.Dir(name)
+	if known[dir] {
+		return b
+	}
+	known[dir] = true
+	if dir == "." {
+		return append(b, ". type=dir\n"...)
+	}
+	b = appendParents(b, dir, known)
+	return fmt.Appendf(b, "./%s type=dir\n", plist.Vis(dir))
 }
 
 func appendMtree(b []byte, e *plist.Entry) []byte {
@@ -122,13 +144,14 @@ type mtreeReader struct {
 	list plist.List
 	set  map[string]string // of /set
 	dir  string            // what a name without a slash is in
+	bare map[string]bool   // directories of which only the type is told
 }
 
 // ReadMtree reads an mtree(5), in the dialects of NetBSD and libarchive, as a
 // list of additions. It has no digests; a mode or time that it does not tell is
 // 0644, 0755 or 1970.
 func ReadMtree(r io.Reader) (*plist.List, error) {
-	m := mtreeReader{list: plist.List{Prefix: "/"}, set: make(map[string]string), dir: "."}
+	m := mtreeReader{list: plist.List{Prefix: "/"}, set: make(map[string]string), dir: ".", bare: make(map[string]bool)}
 	sc := bufio.NewScanner(r)
 	sc.Buffer(make([]byte, 64<<10), 64<<20)
 	joined := ""
@@ -146,7 +169,21 @@ func ReadMtree(r io.Reader) (*plist.List, error) {
 		return nil, err
 	}
 	m.list.Sort()
+	m.dropParents()
 	return &m.list, m.list.Validate()
+}
+
+// dropParents takes out the directories of which only the type is told, and that
+// others are in: they were written for those.
+func (m *mtreeReader) dropParents() {
+	entries := m.list.Entries
+	kept := make([]plist.Entry, 0, len(entries))
+	for i, e := range entries {
+		if !m.bare[e.Path] || i+1 == len(entries) || !plist.Within(entries[i+1].Path, e.Path) {
+			kept = append(kept, e)
+		}
+	}
+	m.list.Entries = kept
 }
 
 func (m *mtreeReader) line(words []string) error {
@@ -192,6 +229,7 @@ func (m *mtreeReader) entry(words []string) error {
 	if err := mtreeEntry(&e, known); err != nil {
 		return fmt.Errorf("%s: %w", words[0], err)
 	}
+	m.bare[e.Path] = e.Mode.IsDir() && len(known) == 1
 	if nested && e.Mode.IsDir() {
 		m.dir = e.Path
 	}
