@@ -16,8 +16,7 @@ import (
 
 // printCommand is "plist print".
 func printCommand(stdio *stdio) *cobra.Command {
-	var changes, null, all bool
-	format := &oneOf{"native", dialect.Formats()}
+	flags := &printFlags{}
 	cmd := &cobra.Command{
 		Use:   "print FILE",
 		Short: "Print the packing list of a tarball, or a native packing list",
@@ -32,26 +31,41 @@ Records end in a newline, or with -0 in a NUL byte.`,
 			if err != nil {
 				return err
 			}
-			if !changes {
-				if !all {
-					l = l.Packed()
-				}
-				return dialect.Write(stdio.out, format.value, l)
-			}
-			end := byte('\n')
-			if null {
-				end = 0
-			}
-			return printChanges(stdio.out, l, all, end)
+			return flags.print(stdio.out, l)
 		},
 	}
-	f := cmd.Flags()
-	f.BoolVar(&changes, "changes", false, "print OP<TAB>PATH records")
-	f.BoolVarP(&null, "null", "0", false, "end records with a NUL byte")
-	f.BoolVar(&all, "all", false, "also what is not packed: noise, shared, identical, outside the prefix")
-	f.Var(format, "plist-format", "text form")
-	must(cmd.RegisterFlagCompletionFunc("plist-format", format.complete))
+	flags.register(cmd)
 	return cmd
+}
+
+// printFlags say how a list is printed. "plist print" and "diff" share them.
+type printFlags struct {
+	changes, null, all bool
+	format             *oneOf
+}
+
+func (p *printFlags) register(cmd *cobra.Command) {
+	p.format = &oneOf{"native", dialect.Formats()}
+	f := cmd.Flags()
+	f.BoolVar(&p.changes, "changes", false, "print OP<TAB>PATH records")
+	f.BoolVarP(&p.null, "null", "0", false, "end records with a NUL byte")
+	f.BoolVar(&p.all, "all", false, "also what is not packed: noise, shared, identical, outside the prefix")
+	f.Var(p.format, "plist-format", "text form")
+	must(cmd.RegisterFlagCompletionFunc("plist-format", p.format.complete))
+}
+
+func (p *printFlags) print(w io.Writer, l *plist.List) error {
+	if p.changes {
+		end := byte('\n')
+		if p.null {
+			end = 0
+		}
+		return printChanges(w, l, p.all, end)
+	}
+	if !p.all {
+		l = l.Packed()
+	}
+	return dialect.Write(w, p.format.value, l)
 }
 
 // must is for what only a bug of ours can make fail.

@@ -41,7 +41,8 @@ is the same as sandbox-install -- make install.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	runner.register(root)
-	root.AddCommand(runCommand(io), packCommand(io), probeCommand(io), plistCommand(io), rebaseCommand(io), manCommand(), versionCommand(io))
+	root.AddCommand(runCommand(io), packCommand(io), probeCommand(io), snapshotCommand(io), diffCommand(io), plistCommand(io), rebaseCommand(io), manCommand(), versionCommand(io))
+	root.AddCommand(unpackCommands(io)...)
 	return root
 }
 

@@ -1,0 +1,92 @@
+package hashdiff
+
+import (
+	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// A link is an entry that has, or had, more than one name. Whenever a name comes
+// or goes the change time of the file is set, so all its names are met.
+type link struct {
+	entry         int           // index in the list
+	before, after capture.Inode // before.Nlink is 0 if the name was not there as this type
+}
+
+// A company is the links of each inode.
+type company map[inodeKey][]link
+
+type inodeKey struct{ dev, ino uint64 }
+
+func key(i capture.Inode) inodeKey { return inodeKey{i.Dev, i.Ino} }
+
+// addLink notes that the entry to be added next has or had other names.
+func (d *differ) addLink(p *pair) {
+	n := link{entry: len(d.list.Entries), after: p.after.Stamp.Inode}
+	if p.before != nil {
+		n.before = p.before.Stamp.Inode
+	}
+	if n.before.Nlink > 1 || n.after.Nlink > 1 {
+		d.links = append(d.links, n)
+	}
+}
+
+// resolveLinks tells which entries only changed company, and gives the names of
+// one inode their first name.
+func (d *differ) resolveLinks() {
+	before, after := make(company), make(company)
+	for _, n := range d.links {
+		after[key(n.after)] = append(after[key(n.after)], n)
+		if n.before.Nlink > 0 {
+			before[key(n.before)] = append(before[key(n.before)], n)
+		}
+	}
+	for _, n := range d.links {
+		e := &d.list.Entries[n.entry]
+		if e.Op == plist.OpModify && e.Changed == 0 && (after.joined(n) || d.left(n, before)) {
+			e.Changed = plist.ChangedLinks
+		}
+	}
+	for _, names := range after {
+		d.nameFirst(names)
+	}
+}
+
+// joined reports whether a name has the company of one that it did not have.
+func (after company) joined(n link) bool {
+	for _, other := range after[key(n.after)] {
+		if other.before.Nlink == 0 || !other.before.SameFile(n.before) {
+			return true
+		}
+	}
+	return false
+}
+
+// left reports whether a name was replaced by a copy of itself and so lost the
+// company of one that is still there. In another tree it can not be told which
+// of the two was replaced.
+func (d *differ) left(n link, before company) bool {
+	if !d.apart && n.before.SameFile(n.after) {
+		return false
+	}
+	for _, other := range before[key(n.before)] {
+		if !other.after.SameFile(n.after) {
+			return true
+		}
+	}
+	return false
+}
+
+// nameFirst gives the entries of one inode that stay the first of them as Link.
+// They are in the order of the list.
+func (d *differ) nameFirst(names []link) {
+	first := ""
+	for _, n := range names {
+		if !d.stays(n.entry) {
+			continue
+		}
+		e := &d.list.Entries[n.entry]
+		if e.Link = first; first == "" {
+			first = e.Path
+		}
+	}
+}
