@@ -173,6 +173,7 @@ func (p *planner) wantPackage() error {
 			continue
 		}
 		e.Path = real
+		e.Xattrs = withoutLayout(maps.Clone(e.Xattrs)) // of a package made on XFS
 		if e.IsHardlink() {
 			if e.Link, err = dirs.place(e.Link); err != nil {
 				p.refuse(named, "", "%v", err)
@@ -467,7 +468,7 @@ func (p *planner) wantOldGone() error {
 	}
 	for i := range p.old.Installed.Entries {
 		was := &p.old.Installed.Entries[i]
-		if _, ok := p.goals[was.Path]; ok {
+		if _, ok := p.named[was.Path]; ok {
 			continue
 		}
 		now, err := p.look(was.Path)
@@ -528,7 +529,9 @@ func (p *planner) wantDirBack(was, now, base *plist.Entry) {
 		p.leave(now)
 	case base == nil:
 		p.goals[was.Path] = goal{} // if it is empty: see wantEmptied
-	case capture.Difference(was, now) != 0 || !base.Mode.IsDir():
+	case !base.Mode.IsDir():
+		p.restore(was.Path, base)
+	case capture.Difference(was, now) != 0:
 		p.leave(now)
 	default:
 		back := *base

@@ -159,9 +159,14 @@ func (s *system) fsync(name string) error {
 	return callError("fsync", name, closing(fd, unix.Fsync(fd)))
 }
 
+// isMissing reports whether there is nothing at a real path: also if a part of it
+// is no directory, or a symlink.
+func isMissing(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+}
+
 // lstat reads all attributes of a name; of a regular file the digest too if it is
-// asked for. What is not there is fs.ErrNotExist, also if a part of its path is
-// no directory.
+// asked for. What is not there is fs.ErrNotExist.
 func (s *system) lstat(name string, hash hashing) (e plist.Entry, inode capture.Inode, err error) {
 	err = s.in(name, func(dir int, base string) error {
 		var err error
@@ -177,11 +182,23 @@ func (s *system) lstat(name string, hash hashing) (e plist.Entry, inode capture.
 		e.Digest, err = capture.Digest(f)
 		return errors.Join(err, f.Close())
 	})
-	e.Op, e.Path = plist.OpAdd, name
-	if errors.Is(err, unix.ENOTDIR) {
+	e.Op, e.Path, e.Xattrs = plist.OpAdd, name, withoutLayout(e.Xattrs)
+	if isMissing(err) {
 		err = unix.ENOENT
 	}
 	return e, inode, callError("lstat", name, err)
+}
+
+// withoutLayout leaves out the names under which XFS shows once more what
+// system.posix_acl_access and _default are: setting those sets these.
+func withoutLayout(xattrs map[string]string) map[string]string {
+	maps.DeleteFunc(xattrs, func(name, _ string) bool {
+		return name == "trusted.SGI_ACL_FILE" || name == "trusted.SGI_ACL_DEFAULT"
+	})
+	if len(xattrs) == 0 {
+		return nil
+	}
+	return xattrs
 }
 
 // hashing says whether a file's content is to be read.
@@ -198,7 +215,7 @@ func (s *system) exists(name string) (bool, error) {
 		var st unix.Stat_t
 		return unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
 	})
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+	if isMissing(err) {
 		return false, nil
 	}
 	return err == nil, callError("lstat", name, err)

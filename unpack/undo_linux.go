@@ -107,6 +107,9 @@ func (p *planner) undo(b, a, now *plist.Entry) {
 	switch {
 	case !changed && now != nil:
 		p.leave(now)
+		if linkable(b) {
+			p.goals[b.Path] = goal{entry: now, file: "before " + bodyOf(b)}
+		}
 	case !changed:
 	case a == nil && now == nil:
 		p.restore(b.Path, b)

@@ -356,10 +356,14 @@ func (w *work) record() error {
 
 // keep moves what was displaced into the store.
 func (w *work) keep() error {
+	live := w.liveFiles()
 	for i := range w.steps {
 		s := &w.steps[i]
 		if !s.displaces() {
 			continue
+		}
+		if err := w.dropNames(s, live); err != nil {
+			return err
 		}
 		there, err := w.sys.exists(s.temporary(w.Number))
 		if err != nil {
@@ -367,6 +371,30 @@ func (w *work) keep() error {
 		}
 		if there {
 			if err := w.moveAway(s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// liveFiles returns the files that stay, by their first names before.
+func (w *work) liveFiles() map[string]bool {
+	names, files := liveNames(w.Before, w.After), make(map[string]bool)
+	for i := range w.Before.Entries {
+		if b := &w.Before.Entries[i]; names[b.Path] {
+			files[bodyOf(b)] = true
+		}
+	}
+	return files
+}
+
+// dropNames removes what a step displaced of files that stay under another name:
+// they are to have no name in the store, which link counts would show.
+func (w *work) dropNames(s *step, live map[string]bool) error {
+	for _, b := range below(w.Before, s.path) {
+		if linkable(&b) && live[bodyOf(&b)] {
+			if err := w.sys.unlink(s.temporary(w.Number) + b.Path[len(s.path):]); err != nil && !isMissing(err) {
 				return err
 			}
 		}

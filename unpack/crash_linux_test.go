@@ -1,0 +1,303 @@
+package unpack
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// every thins crash tests out: one in so many states is tried. The whole takes a
+// quarter of an hour: go test ./unpack -run 'Kill|Cut|Error' -args -every 1.
+var every = flag.Int("every", 11, "try one in this many crashes")
+
+// A trial is one verb, carried out by another process that is stopped, or whose
+// calls fail, at a given number of a call that changes something.
+type trial struct {
+	Root, Verb, Arg string
+
+	KillAt int        // be killed before this call
+	FailAt int        // this call fails
+	Errno  unix.Errno // with this
+	Always bool       // and so do all calls after it
+}
+
+// The environment of the process that carries a trial out.
+const trialVar = "SANDBOX_INSTALL_UNPACK_TRIAL"
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(trialVar); text != "" {
+		os.Exit(perform(text))
+	}
+	os.Exit(m.Run())
+}
+
+// perform is the other process. It prints the number of calls.
+func perform(text string) int {
+	var tr trial
+	var errno int
+	if _, err := fmt.Sscanf(text, "%q %q %q %d %d %d %t", &tr.Root, &tr.Verb, &tr.Arg, &tr.KillAt, &tr.FailAt, &errno, &tr.Always); err != nil {
+		panic(err)
+	}
+	r, err := Open(tr.Root, Options{})
+	if err != nil {
+		panic(err)
+	}
+	calls := 0
+	r.sys.fault = func(call, name string) error {
+		calls++
+		if calls == tr.KillAt {
+			if err := unix.Kill(os.Getpid(), unix.SIGKILL); err != nil {
+				panic(err)
+			}
+			select {}
+		}
+		if calls == tr.FailAt || tr.Always && tr.FailAt > 0 && calls > tr.FailAt {
+			return unix.Errno(errno)
+		}
+		return nil
+	}
+	switch tr.Verb {
+	case "unpack":
+		_, err = unpackFile(r, tr.Arg, Policy{Devices: true})
+	case "remove":
+		_, err = r.Remove(tr.Arg, Policy{})
+	case "undo":
+		_, err = r.Undo(0)
+	case "recover":
+		_, err = r.Recover()
+	}
+	fmt.Println(calls)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// run carries a trial out. It returns the number of calls, 0 if the process was killed.
+func (tr trial) run(t testing.TB) (calls int, failed bool) {
+	t.Helper()
+	exe, err := os.Executable()
+	check(t, err)
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), trialVar+"="+fmt.Sprintf("%q %q %q %d %d %d %t", tr.Root, tr.Verb, tr.Arg, tr.KillAt, tr.FailAt, int(tr.Errno), tr.Always))
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if exit != nil && exit.ExitCode() < 0 {
+		return 0, true // killed
+	}
+	if strings.Contains(errs.String(), "panic") {
+		t.Fatalf("%+v: %s", tr, errs.String())
+	}
+	if testing.Verbose() && errs.Len() > 0 && tr.FailAt == 0 {
+		t.Log(errs.String())
+	}
+	calls, err = strconv.Atoi(strings.TrimSpace(out.String()))
+	if err != nil {
+		t.Fatalf("%+v: %q %q", tr, out.String(), errs.String())
+	}
+	return calls, err != nil || exit != nil
+}
+
+// verbs are what crashes interrupt: the root that each begins with and ends with.
+func (s *scene) verbs(t testing.TB) []verb {
+	installed := func(pkg string) string {
+		dir := s.fresh(t, s.old)
+		_, err := unpackFile(open(t, dir), pkg, Policy{Devices: true})
+		check(t, err)
+		return dir
+	}
+	one := installed(s.pkg1)
+	return []verb{
+		{"unpack", s.pkg1, s.fresh(t, s.old), s.old, s.one},
+		{"unpack", s.pkg2, one, s.one, s.two},
+		{"remove", "thing", one, s.one, s.old},
+		{"undo", "", one, s.one, s.old},
+	}
+}
+
+type verb struct {
+	verb, arg   string
+	start       string // root to begin with
+	before, end string // directories of the scene whose pictures are right
+}
+
+// TestKill kills each verb before every call that changes something. What is then
+// in the root is at every path old or new, and after recovery all of it is.
+func TestKill(t *testing.T) {
+	s := newScene(t, t.TempDir())
+	for _, v := range s.verbs(t) {
+		t.Run(v.verb+filepath.Base(v.end), func(t *testing.T) {
+			calls := s.countCalls(t, v)
+			old, done := 0, 0
+			for n := 1; n <= calls; n += *every {
+				dir := s.fresh(t, v.start)
+				trial{Root: dir, Verb: v.verb, Arg: v.arg, KillAt: n}.run(t)
+				s.checkRaw(t, v, dir)
+				if s.recovered(t, v, dir) == v.before {
+					old++
+				} else {
+					done++
+				}
+				if t.Failed() {
+					t.Fatalf("killed before call %d of %d", n, calls)
+				}
+				check(t, os.RemoveAll(dir))
+			}
+			t.Logf("%d states: %d old, %d new, 0 bad", old+done, old, done)
+			if old == 0 || done == 0 {
+				t.Error("the commit is at neither end")
+			}
+		})
+	}
+}
+
+// countCalls carries a verb out undisturbed.
+func (s *scene) countCalls(t *testing.T, v verb) int {
+	t.Helper()
+	dir := s.fresh(t, v.start)
+	calls, failed := trial{Root: dir, Verb: v.verb, Arg: v.arg}.run(t)
+	if failed {
+		t.Fatalf("%+v failed undisturbed", v)
+	}
+	expect(t, dir, s.pictures[v.end])
+	return calls
+}
+
+// recovered recovers, and reports which of the two pictures the root has then.
+func (s *scene) recovered(t *testing.T, v verb, dir string) string {
+	t.Helper()
+	r, err := Open(dir, Options{})
+	check(t, err)
+	defer func() { check(t, r.Close()) }()
+	_, err = r.Recover()
+	check(t, err)
+	pending, err := r.Pending()
+	check(t, err)
+	if pending {
+		t.Error("still pending")
+	}
+	got := picture(t, dir)
+	which := v.before
+	if got == s.pictures[v.end] {
+		which = v.end
+	} else if got != s.pictures[v.before] {
+		t.Errorf("neither old nor new; other than old:\n%s\nother than new:\n%s", diff(s.pictures[v.before], got), diff(s.pictures[v.end], got))
+	}
+	all, err := r.Packages()
+	check(t, err)
+	version := ""
+	for _, rec := range all {
+		version = rec.Packaged.Version
+		findings, err := r.Check(rec)
+		check(t, err)
+		if len(findings) > 0 {
+			t.Errorf("check: %v", findings)
+		}
+	}
+	if want := map[string]string{s.old: "", s.one: "1", s.two: "2"}[which]; version != want {
+		t.Errorf("the root is %s, the record %q", filepath.Base(which), version)
+	}
+	return which
+}
+
+// checkRaw looks at a root that was not recovered: what is there before and after
+// is whole.
+func (s *scene) checkRaw(t *testing.T, v verb, dir string) {
+	t.Helper()
+	for name, wanted := range s.contents(t, v) {
+		out, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if !wanted[string(out)] {
+			t.Errorf("%s: neither old nor new", name)
+		}
+	}
+}
+
+// contents are the two contents of the files that are there before and after.
+func (s *scene) contents(t *testing.T, v verb) map[string]map[string]bool {
+	t.Helper()
+	all := make(map[string]map[string]bool)
+	for _, e := range snapshotOf(t, v.before).Entries {
+		fi, err := os.Lstat(filepath.Join(v.end, e.Path))
+		if err != nil || !fi.Mode().IsRegular() || !e.Mode.IsRegular() {
+			continue
+		}
+		all[e.Path] = make(map[string]bool)
+		for _, dir := range []string{v.before, v.end} {
+			text, err := os.ReadFile(filepath.Join(dir, e.Path))
+			check(t, err)
+			all[e.Path][string(text)] = true
+		}
+	}
+	return all
+}
+
+// TestKillTwice kills the recovery too.
+func TestKillTwice(t *testing.T) {
+	s := newScene(t, t.TempDir())
+	for _, v := range s.verbs(t) {
+		t.Run(v.verb+filepath.Base(v.end), func(t *testing.T) {
+			calls, states := s.countCalls(t, v), 0
+			for n := 3; n <= calls; n += 3 * *every {
+				crashed := s.fresh(t, v.start)
+				trial{Root: crashed, Verb: v.verb, Arg: v.arg, KillAt: n}.run(t)
+				recovery, _ := trial{Root: s.fresh(t, crashed), Verb: "recover"}.run(t)
+				for m := 1 + n%*every; m <= recovery; m += *every {
+					dir := s.fresh(t, crashed) // other inodes than at the crash
+					trial{Root: dir, Verb: "recover", KillAt: m}.run(t)
+					s.checkRaw(t, v, dir)
+					s.recovered(t, v, dir)
+					if t.Failed() {
+						t.Fatalf("killed before call %d of %d, and before call %d of the recovery's %d", n, calls, m, recovery)
+					}
+					check(t, os.RemoveAll(dir))
+					states++
+				}
+			}
+			t.Logf("%d states, 0 bad", states)
+		})
+	}
+}
+
+// TestErrors makes calls fail: one, or one and all after it.
+func TestErrors(t *testing.T) {
+	s := newScene(t, t.TempDir())
+	for _, v := range s.verbs(t) {
+		t.Run(v.verb+filepath.Base(v.end), func(t *testing.T) {
+			calls, states := s.countCalls(t, v), 0
+			for n := 1; n <= calls; n += *every {
+				for _, tr := range []trial{{Errno: unix.ENOSPC}, {Errno: unix.EIO}, {Errno: unix.EIO, Always: true}} {
+					dir := s.fresh(t, v.start)
+					tr.Root, tr.Verb, tr.Arg, tr.FailAt = dir, v.verb, v.arg, n
+					_, failed := tr.run(t)
+					s.checkRaw(t, v, dir)
+					if which := s.recovered(t, v, dir); !failed && which != v.end {
+						t.Error("success was told, and the root is old")
+					}
+					if t.Failed() {
+						t.Fatalf("%v at call %d of %d, and later: %v", tr.Errno, n, calls, tr.Always)
+					}
+					check(t, os.RemoveAll(dir))
+					states++
+				}
+			}
+			t.Logf("%d states, 0 bad", states)
+		})
+	}
+}
