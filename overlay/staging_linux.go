@@ -24,6 +24,8 @@ type staging struct {
 	tmpfs *os.File // the detached mount, which ends with this descriptor; else nil
 	path  string   // "" for a tmpfs: no path leads to it
 	next  int
+
+	before, made []unix.Timespec // of the directory that path is in: access and modification times
 }
 
 // newStaging makes a staging directory in the first place that can hold the
@@ -73,9 +75,17 @@ func stageIn(dir string) (*staging, error) {
 	if err := sweep(dir); err != nil {
 		return nil, err
 	}
+	before, err := times(dir)
+	if err != nil {
+		return nil, err
+	}
 	s, err := lockedDir(dir)
 	if err != nil {
 		return nil, err
+	}
+	s.before = before
+	if s.made, err = times(dir); err != nil {
+		return nil, errors.Join(err, s.remove())
 	}
 	if err := s.try(); err != nil {
 		return nil, errors.Join(err, s.remove())
@@ -217,11 +227,29 @@ func (r *room) path(name string) string { return procFD(r.File) + "/" + name }
 
 func (r *room) close() { _ = r.Close() } // only read
 
-// remove removes the staging directory.
+// remove removes the staging directory, and gives the one that it was in the times
+// that it had, unless somebody else changed it meanwhile.
 func (s *staging) remove() error {
 	defer s.dir.Close()
 	if s.tmpfs != nil {
 		return s.tmpfs.Close()
 	}
-	return os.RemoveAll(s.path)
+	parent := filepath.Dir(s.path)
+	now, err := times(parent)
+	if err := errors.Join(err, os.RemoveAll(s.path)); err != nil {
+		return err
+	}
+	if s.made == nil || now[1] != s.made[1] {
+		return nil
+	}
+	return unix.UtimesNanoAt(unix.AT_FDCWD, parent, s.before, 0)
+}
+
+// times returns a directory's access and modification times.
+func times(dir string) ([]unix.Timespec, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	return []unix.Timespec{st.Atim, st.Mtim}, nil
 }

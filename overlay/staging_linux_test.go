@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sandbox-install/sandbox-install/capture/capturetest"
 )
@@ -37,6 +38,34 @@ func TestSweep(t *testing.T) {
 		if err := s.remove(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// The directory that held a staging directory has its old times again, unless
+// something else was made there meanwhile.
+func TestParentTimes(t *testing.T) {
+	capturetest.NeedRoot(t)
+	for _, other := range []bool{false, true} {
+		dir := t.TempDir()
+		old := time.Unix(1_000_000_000, 7)
+		if err := os.Chtimes(dir, old, old); err != nil {
+			t.Fatal(err)
+		}
+		s, err := stageIn(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other {
+			writeFile(t, dir+"/other", "", 0o600)
+		}
+		if err := s.remove(); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, "old time", info.ModTime().Equal(old), !other)
 	}
 }
 
