@@ -55,16 +55,17 @@ func (c *Compression) UnmarshalText(text []byte) error {
 	return fmt.Errorf("unknown compression %q: want one of %s", text, strings.Join(names, ", "))
 }
 
-// compressZstd works on as many CPUs as there are. Which parts are compressed
-// apart depends on the window only, as long as there are two workers or more.
+// compressZstd works on several CPUs, four at most, each with some 20 MB. Which
+// parts are compressed apart depends on the window only, not on how many work, as
+// long as there are two or more.
 func compressZstd(w io.Writer) (io.WriteCloser, error) {
 	return zstd.NewWriter(w,
-		zstd.WithEncoderConcurrency(max(2, runtime.GOMAXPROCS(0))),
+		zstd.WithEncoderConcurrency(max(2, min(4, runtime.GOMAXPROCS(0)))),
 		zstd.WithConcurrentBlocks(true),
 		zstd.WithWindowSize(zstdWindow))
 }
 
-// zstdWindow is that of zstd -3. Each worker holds a few times as much.
+// zstdWindow is that of zstd -3.
 const zstdWindow = 2 << 20
 
 // maxWindow is what zstd -d accepts without being asked for more.

@@ -1,6 +1,7 @@
 package tarball
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 )
@@ -32,29 +33,70 @@ func (f *file) readMap() error {
 // Extents implements Sparse.
 func (f *file) Extents() []Extent { return f.data }
 
-// Read implements io.Reader; holes are zeros.
-func (f *file) Read(p []byte) (n int, err error) {
-	next := Extent{Offset: f.Size}
-	if f.at < len(f.data) {
-		next = f.data[f.at]
+// run returns how many bytes of one kind, data or hole, there are at pos.
+func (f *file) run() (n int64, data bool) {
+	if f.at == len(f.data) {
+		return f.Size - f.pos, false
 	}
-	switch {
-	case f.closed:
-		return 0, fs.ErrClosed
-	case f.pos == f.Size:
-		return 0, io.EOF
-	case f.pos < next.Offset:
-		n = int(min(int64(len(p)), next.Offset-f.pos))
-		clear(p[:n])
-	default:
-		n, err = f.r.br.Read(p[:min(int64(len(p)), next.Offset+next.Length-f.pos)])
-		f.rest -= int64(n)
+	x := f.data[f.at]
+	if f.pos < x.Offset {
+		return x.Offset - f.pos, false
 	}
-	f.pos += int64(n)
-	if f.pos == next.Offset+next.Length {
+	return x.Offset + x.Length - f.pos, true
+}
+
+// moved counts n bytes of a run.
+func (f *file) moved(n int64, data bool) {
+	f.pos += n
+	if !data {
+		return
+	}
+	f.rest -= n
+	if x := f.data[f.at]; f.pos == x.Offset+x.Length {
 		f.at++
 	}
+}
+
+// Read implements io.Reader; holes are zeros.
+func (f *file) Read(p []byte) (n int, err error) {
+	if f.closed {
+		return 0, fs.ErrClosed
+	}
+	if f.pos == f.Size {
+		return 0, io.EOF
+	}
+	left, data := f.run()
+	p = p[:min(int64(len(p)), left)]
+	if data {
+		n, err = f.r.br.Read(p)
+	} else {
+		clear(p)
+		n = len(p)
+	}
+	f.moved(int64(n), data)
 	return n, unexpected(err)
+}
+
+// Seek implements Sparse: it only goes forward, and not beyond the end.
+func (f *file) Seek(offset int64, whence int) (int64, error) {
+	if f.closed {
+		return f.pos, fs.ErrClosed
+	}
+	if whence != io.SeekCurrent || offset < 0 || offset > f.Size-f.pos {
+		return f.pos, errors.ErrUnsupported
+	}
+	for offset > 0 {
+		n, data := f.run()
+		n = min(n, offset)
+		if data {
+			if err := f.r.discard(n); err != nil {
+				return f.pos, err
+			}
+		}
+		f.moved(n, data)
+		offset -= n
+	}
+	return f.pos, nil
 }
 
 // Close implements io.Closer.

@@ -154,12 +154,14 @@ func (m madeTree) Open(path string) (plist.File, error) {
 	if len(path)&1 == 0 {
 		data = appendData(nil, b, 0)
 	}
-	return madeFile{io.NopCloser(bytes.NewReader(b)), data}, nil
+	return madeFile{bytes.NewReader(b), data}, nil
 }
 
 type madeFile struct {
-	io.ReadCloser
+	*bytes.Reader
 	data []Extent
 }
+
+func (madeFile) Close() error { return nil }
 
 func (m madeFile) Extents() []Extent { return m.data }

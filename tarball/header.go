@@ -89,16 +89,18 @@ func safeName(path string) string {
 // appendHeader appends to b all blocks that come before m's content: the extended
 // header, if there are records, and the ustar header.
 func (m *member) appendHeader(b []byte) []byte {
-	if rec := m.appendRecords(nil); len(rec) > 0 {
-		// Names of extended headers mean nothing; this is the one of Python's tarfile.
-		var x block
-		x.setName("././@PaxHeader")
-		x.number(sizeField, int64(len(rec)))
-		b = append(b, x.finish('x')...)
-		b = append(b, rec...)
-		b = append(b, zeros[:padding(int64(len(rec)))]...)
+	start := len(b)
+	b = m.appendRecords(append(b, zeros[:blockSize]...))
+	if n := int64(len(b) - start - blockSize); n > 0 {
+		x := (*block)(b[start:])
+		x.setName("././@PaxHeader") // which means nothing; the same as in Python's tarfile
+		x.number(sizeField, n)
+		x.finish('x')
+		b = append(b, zeros[:padding(n)]...)
+		start = len(b)
+		b = append(b, zeros[:blockSize]...)
 	}
-	var u block
+	u := (*block)(b[start:])
 	u.setName(m.fieldName())
 	copy(u[linkField.off:][:linkField.len], m.linkname())
 	u.number(modeField, int64(plist.UnixPerm(m.Mode)))
@@ -108,7 +110,8 @@ func (m *member) appendHeader(b []byte) []byte {
 	u.number(mtimeField, m.ModTime.Unix())
 	u.number(majorField, int64(m.Major))
 	u.number(minorField, int64(m.Minor))
-	return append(b, u.finish(m.typeflag())...)
+	u.finish(m.typeflag())
+	return b
 }
 
 // fieldName is the name for the ustar header. Of a sparse file it is one that a
@@ -157,6 +160,9 @@ func (m *member) appendRecords(b []byte) []byte {
 	}
 	if text := flagText(m.Flags); text != "" {
 		b = appendRecord(b, "SCHILY.fflags", text)
+	}
+	if len(m.Xattrs) == 0 { // as most: save the work
+		return b
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Xattrs)) {
 		b = appendXattr(b, name, m.Xattrs[name])
@@ -207,10 +213,10 @@ func formatTime(t time.Time) string {
 		sec, nsec, sign = -(sec + 1), 1e9-nsec, "-"
 	}
 	s := sign + strconv.FormatInt(sec, 10)
-	if nsec == 0 {
-		return s
+	if nsec > 0 {
+		s += "." + strings.TrimRight(strconv.FormatInt(1e9+nsec, 10)[1:], "0")
 	}
-	return s + "." + strings.TrimRight(strconv.FormatInt(1e9+nsec, 10)[1:], "0")
+	return s
 }
 
 // splitName splits a name into the prefix and name fields of a ustar header,
@@ -287,25 +293,29 @@ func (b *block) number(f field, v int64) {
 	}
 }
 
-// readNumber is the inverse of number, for numbers that are not negative.
-func (b *block) readNumber(f field) (int64, bool) {
+// readNumber is the inverse of number for what is not negative; -1 if it is no
+// such number.
+func (b *block) readNumber(f field) int64 {
 	s := b[f.off:][:f.len]
 	if s[0]&0x80 == 0 {
 		v, err := strconv.ParseInt(string(s[:len(s)-1]), 8, 64)
-		return v, err == nil && v >= 0
+		if err != nil {
+			return -1
+		}
+		return v
 	}
 	v := int64(s[0] & 0x7f)
 	for _, c := range s[1:] {
 		if v>>(63-8) != 0 {
-			return 0, false
+			return -1
 		}
 		v = v<<8 | int64(c)
 	}
-	return v, true
+	return v
 }
 
 // finish sets what every header has, the checksum last.
-func (b *block) finish(typeflag byte) []byte {
+func (b *block) finish(typeflag byte) {
 	b[typeField.off] = typeflag
 	copy(b[magicField.off:], "ustar\x0000")
 	copy(b[sumField.off:], "        ")
@@ -314,5 +324,4 @@ func (b *block) finish(typeflag byte) []byte {
 		sum += int(c)
 	}
 	b.number(field{sumField.off, 7}, int64(sum)) // six digits, NUL, and a space
-	return b[:]
 }

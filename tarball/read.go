@@ -29,6 +29,8 @@ type Reader struct {
 	start  int64 // of the archive in src; -1 if src is not seekable
 	z      io.ReadCloser
 	br     *bufio.Reader
+	raw    []byte // the header read last
+	want   []byte // the header wanted last
 	list   *plist.List
 	full   bool
 	body   int64 // where the members after the list begin, decompressed
@@ -140,18 +142,19 @@ func (r *Reader) rewind() error {
 
 // readList reads the first member.
 func (r *Reader) readList() error {
-	raw, err := r.header(blockSize)
+	err := r.header(blockSize)
 	if err == io.ErrUnexpectedEOF {
 		return ErrNotTarball
 	}
 	if err != nil {
 		return err
 	}
-	size, _ := lastBlock(raw).readNumber(sizeField)
-	full := bytes.Equal(raw, listMember(size, true).appendHeader(nil))
-	if !full && !bytes.Equal(raw, listMember(size, false).appendHeader(nil)) {
+	size := r.storedSize()
+	full := bytes.Equal(r.raw, listMember(size, true).appendHeader(nil))
+	if size < 0 || !full && !bytes.Equal(r.raw, listMember(size, false).appendHeader(nil)) {
 		return ErrNotTarball
 	}
+	r.body = int64(len(r.raw)) + size + padding(size)
 	text := &io.LimitedReader{R: r.br, N: size}
 	l, err := plist.ReadNative(text)
 	if err == nil && text.N != 0 { // ReadNative takes all, so the input ended
@@ -164,7 +167,6 @@ func (r *Reader) readList() error {
 		return fmt.Errorf("%s: %w", ListName, err)
 	}
 	r.list, r.full = l, full
-	r.body = int64(len(raw)) + size + padding(size)
 	return nil
 }
 
@@ -193,12 +195,11 @@ func (r *Reader) advance() {
 
 // end reads the two blocks of zeros at the end of an archive.
 func (r *Reader) end() error {
-	raw, err := r.header(blockSize)
-	if err != nil {
+	if err := r.header(blockSize); err != nil {
 		return fmt.Errorf("end of archive: %w", err)
 	}
-	if !isZero(raw) {
-		return fmt.Errorf("member %q is not in the list", headerName(raw))
+	if !isZero(r.raw) {
+		return fmt.Errorf("member %q is not in the list", headerName(r.raw))
 	}
 	if err := r.zeros(blockSize); err != nil {
 		return fmt.Errorf("end of archive: %w", err)
@@ -212,42 +213,47 @@ func (r *Reader) end() error {
 // member reads the header of e's member, and the map of a sparse one.
 func (r *Reader) member(e *plist.Entry) (*file, error) {
 	f := &file{r: r, member: member{Entry: e}}
-	want := f.appendHeader(nil)
-	raw, err := r.header(len(want) + len(e.Path) + blockSize) // room for the records of a sparse file
-	if err != nil {
+	r.want = f.appendHeader(r.want[:0])
+	if err := r.header(len(r.want) + len(e.Path) + blockSize); err != nil { // room for the records of a sparse file
 		return nil, err
 	}
-	if bytes.Equal(raw, want) {
+	if bytes.Equal(r.raw, r.want) {
 		f.data, f.rest = wholly(f.size()), f.size()
 		return f, nil
 	}
 	if !f.HasContent() {
-		return nil, disagreement(raw, want)
+		return nil, disagreement(r.raw, r.want)
 	}
 	f.sparse = true
-	f.stored, _ = lastBlock(raw).readNumber(sizeField)
-	if !bytes.Equal(raw, f.appendHeader(nil)) {
-		return nil, disagreement(raw, want)
+	f.stored = r.storedSize()
+	if !bytes.Equal(r.raw, f.appendHeader(nil)) {
+		return nil, disagreement(r.raw, r.want)
 	}
 	return f, f.readMap()
 }
 
-// header reads the blocks that come before a member's content. Records longer
-// than limit are left unread: they are none that we want.
-func (r *Reader) header(limit int) ([]byte, error) {
-	raw := make([]byte, blockSize)
-	if err := r.fill(raw); err != nil {
-		return nil, err
+// header reads the blocks that come before a member's content into r.raw. Records
+// longer than limit are left unread: they are none that we want.
+func (r *Reader) header(limit int) error {
+	if err := r.readBlocks(0, blockSize); err != nil {
+		return err
 	}
-	n, ok := lastBlock(raw).readNumber(sizeField)
-	if raw[typeField.off] != 'x' || !ok || n > int64(limit) {
-		return raw, nil
+	if n := r.storedSize(); r.raw[typeField.off] == 'x' && n >= 0 && n <= int64(limit) {
+		return r.readBlocks(blockSize, n+padding(n)+blockSize)
 	}
-	raw = append(raw, make([]byte, n+padding(n)+blockSize)...)
-	return raw, r.fill(raw[blockSize:])
+	return nil
 }
 
-func lastBlock(raw []byte) *block { return (*block)(raw[len(raw)-blockSize:]) }
+// readBlocks sets r.raw[at:] to the next n bytes.
+func (r *Reader) readBlocks(at int, n int64) error {
+	r.raw = slices.Grow(r.raw[:at], int(n))[:at+int(n)]
+	return r.fill(r.raw[at:])
+}
+
+// storedSize is what the last block of r.raw says of the bytes after it.
+func (r *Reader) storedSize() int64 {
+	return (*block)(r.raw[len(r.raw)-blockSize:]).readNumber(sizeField)
+}
 
 // fill fills p. That the input ends is never expected.
 func (r *Reader) fill(p []byte) error {
@@ -271,11 +277,10 @@ func (r *Reader) discard(n int64) error {
 func (r *Reader) padding(n int64) error { return r.zeros(int(padding(n))) }
 
 func (r *Reader) zeros(n int) error {
-	var b block
-	if err := r.fill(b[:n]); err != nil {
+	if err := r.readBlocks(0, int64(n)); err != nil {
 		return err
 	}
-	if !isZero(b[:n]) {
+	if !isZero(r.raw) {
 		return errors.New("padding that is not zero")
 	}
 	return nil

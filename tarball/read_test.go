@@ -85,7 +85,7 @@ func TestOpen(t *testing.T) {
 	}
 	a, err := r.Open("d/a")
 	check(t, err)
-	check(t, iotest.TestReader(a, []byte("hello")))
+	check(t, iotest.TestReader(stream{a}, []byte("hello")))
 	b, err := r.Open("d/b")
 	check(t, err)
 	if _, err := a.Read(make([]byte, 1)); !errors.Is(err, fs.ErrClosed) {
@@ -105,6 +105,43 @@ func TestOpen(t *testing.T) {
 		}
 		check(t, r.Finish())
 	}
+}
+
+// TestSeek passes over parts of a sparse file.
+func TestSeek(t *testing.T) {
+	content := strings.Repeat("\x00", 5000) + strings.Repeat("x", 5000) + strings.Repeat("\x00", 5000)
+	l := list(regular("f", content), regular("g", "1"))
+	tree := memTree{"f": content, "g": "1"}
+	archive := write(t, l, holedTree{tree, "f", []Extent{{4096, 8192}}}, Options{})
+	r, err := NewReader(bytes.NewReader(archive))
+	check(t, err)
+	defer r.Close()
+	for _, n := range []int64{0, 1, 4096, 4999, 5000, 9000, 12288, 13000, 15000} {
+		f, err := r.Open("f")
+		check(t, err)
+		at, err := f.(Sparse).Seek(n, io.SeekCurrent)
+		check(t, err)
+		rest, err := io.ReadAll(f)
+		check(t, err)
+		if at != n || string(rest) != content[n:] {
+			t.Errorf("after %d bytes: at %d, %d bytes left", n, at, len(rest))
+		}
+	}
+	f, err := r.Open("f")
+	check(t, err)
+	for _, bad := range []struct {
+		offset int64
+		whence int
+	}{{-1, io.SeekCurrent}, {15001, io.SeekCurrent}, {0, io.SeekStart}, {0, io.SeekEnd}} {
+		if _, err := f.(Sparse).Seek(bad.offset, bad.whence); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("seek %v: error is %v", bad, err)
+		}
+	}
+	_, err = f.(Sparse).Seek(6000, io.SeekCurrent) // and then go on to the next file
+	check(t, err)
+	_, err = r.Open("g")
+	check(t, err)
+	check(t, r.Finish())
 }
 
 func TestOpenStreamBackwards(t *testing.T) {
@@ -228,24 +265,23 @@ func TestForged(t *testing.T) {
 func small(t testing.TB, c Compression) []byte {
 	l := list(dir("d"), regular("d/a", "hello"), link("d/l", "d/a", "hello"), symlink("d/s", "a"), regular("sparse", strings.Repeat("\x00", 5000)))
 	l.Entries[4].Xattrs = map[string]string{"user.x": "y"}
-	tree := sparseTree{memTree{"d/a": "hello", "sparse": strings.Repeat("\x00", 5000)}}
-	return write(t, l, tree, Options{Compression: c})
+	tree := memTree{"d/a": "hello", "sparse": strings.Repeat("\x00", 5000)}
+	return write(t, l, holedTree{tree, "sparse", nil}, Options{Compression: c})
 }
 
-// sparseTree is a Tree whose file "sparse" is one hole.
-type sparseTree struct{ memTree }
+// holedTree is a Tree with one sparse file.
+type holedTree struct {
+	memTree
+	sparse string
+	data   []Extent
+}
 
-func (s sparseTree) Open(path string) (plist.File, error) {
-	f, err := s.memTree.Open(path)
-	if path == "sparse" {
-		return hole{f}, err
+func (h holedTree) Open(path string) (plist.File, error) {
+	if path == h.sparse {
+		return madeFile{bytes.NewReader([]byte(h.memTree[path])), h.data}, nil
 	}
-	return f, err
+	return h.memTree.Open(path)
 }
-
-type hole struct{ plist.File }
-
-func (hole) Extents() []Extent { return nil }
 
 // TestCut reads every beginning of an archive.
 func TestCut(t *testing.T) {

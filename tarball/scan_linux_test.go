@@ -46,26 +46,36 @@ func scanTree(t testing.TB, dir string) *plist.List {
 
 func scanEntry(t testing.TB, name string) plist.Entry {
 	t.Helper()
-	st := lstat(t, name)
-	e := plist.Entry{
-		Op: plist.OpAdd, Mode: plist.ModeFromUnix(st.Mode), UID: st.Uid, GID: st.Gid,
-		ModTime: time.Unix(st.Mtim.Unix()), Xattrs: scanXattrs(t, name),
-	}
+	e := scanMeta(t, name)
 	var err error
 	switch e.Mode.Type() {
 	case 0:
 		var content []byte
 		content, err = os.ReadFile(name)
-		e.Size, e.Digest = st.Size, sha256.Sum256(content)
-		e.Flags = scanFlags(t, name)
-	case fs.ModeDir:
-		e.Flags = scanFlags(t, name)
+		e.Digest = sha256.Sum256(content)
 	case fs.ModeSymlink:
 		e.Link, err = os.Readlink(name)
-	case fs.ModeDevice, fs.ModeDevice | fs.ModeCharDevice:
-		e.Major, e.Minor = unix.Major(st.Rdev), unix.Minor(st.Rdev)
 	}
 	check(t, err)
+	return e
+}
+
+// scanMeta makes an entry of what does not take reading.
+func scanMeta(t testing.TB, name string) plist.Entry {
+	t.Helper()
+	st := lstat(t, name)
+	e := plist.Entry{
+		Op: plist.OpAdd, Mode: plist.ModeFromUnix(st.Mode), UID: st.Uid, GID: st.Gid,
+		ModTime: time.Unix(st.Mtim.Unix()), Xattrs: scanXattrs(t, name),
+	}
+	switch {
+	case e.Mode.IsRegular():
+		e.Size, e.Flags = st.Size, scanFlags(t, name)
+	case e.Mode.IsDir():
+		e.Flags = scanFlags(t, name)
+	case e.Mode&fs.ModeDevice != 0:
+		e.Major, e.Minor = unix.Major(st.Rdev), unix.Minor(st.Rdev)
+	}
 	return e
 }
 

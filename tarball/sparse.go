@@ -16,10 +16,13 @@ import (
 // which reads as zeros.
 type Extent struct{ Offset, Length int64 }
 
-// Sparse is a File that knows where its data is: in order, never empty, never
-// touching. The files of a [Reader] are Sparse.
+// Sparse is a File that knows where its data is: extents in order, never empty,
+// never touching. Holes can be read as zeros, or passed over by Seek with
+// io.SeekCurrent, which need not take anything else. The files of a [Reader] are
+// Sparse.
 type Sparse interface {
 	plist.File
+	io.Seeker
 	Extents() []Extent
 }
 

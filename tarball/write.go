@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -185,16 +184,12 @@ func (a *archiver) data(f plist.File, data []Extent, size int64) error {
 	return nil
 }
 
-// skip passes over a hole of f.
+// skip passes over a hole of f, which only an *os.File and a Sparse have.
 func skip(f plist.File, n int64) error {
 	if n == 0 {
 		return nil
 	}
-	if f, ok := f.(*os.File); ok { // whose size extents has checked
-		_, err := f.Seek(n, io.SeekCurrent)
-		return err
-	}
-	_, err := io.CopyN(io.Discard, f, n)
+	_, err := f.(io.Seeker).Seek(n, io.SeekCurrent)
 	return err
 }
 
