@@ -228,3 +228,74 @@ func TestOsslsigncode(t *testing.T) {
 		t.Errorf("undone: %s", out)
 	}
 }
+
+// TestCygwin compares with Cygwin's own rebase, for whoever has it: the
+// environment variable SANDBOX_INSTALL_CYGWIN_REBASE names a rebase.exe that
+// Wine can run. Its images differ from ours only in the time stamp, which it
+// sets to now, and the checksum, which it leaves wrong.
+func TestCygwin(t *testing.T) {
+	tool := os.Getenv("SANDBOX_INSTALL_CYGWIN_REBASE")
+	if tool == "" {
+		t.Skip("SANDBOX_INSTALL_CYGWIN_REBASE does not name Cygwin's rebase.exe")
+	}
+	w := newWine(t)
+	for flag, base := range map[string]string{"-8": "0x400000000", "-4": "0x70000000"} {
+		dir := t.TempDir()
+		originals := copyImages(t, dir, flag == "-8")
+		args := []string{tool, flag, "-d", "-b", base}
+		for name := range originals {
+			args = append(args, filepath.Join(dir, name))
+		}
+		command(t, w.env, w.program, args...)
+		for name, file := range originals {
+			theirs, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			compareWithCygwin(t, name, file, theirs)
+		}
+	}
+}
+
+// copyImages copies the images of the shared corpus that can be moved, and of
+// which Cygwin's tool finds the fixups.
+func copyImages(t *testing.T, dir string, wide bool) map[string][]byte {
+	t.Helper()
+	images := make(map[string][]byte)
+	for _, name := range sharedCorpus(t) {
+		file, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		m, err := readBytes(file)
+		if err != nil || m.Signed() || m.wide != wide || len(m.fixups) == 0 || m.Machine == ARM64 || strings.Contains(name, "renamed") {
+			continue
+		}
+		base := strings.ReplaceAll(filepath.Base(filepath.Dir(name))+"-"+filepath.Base(name), ".", "_") + ".dll"
+		images[base] = file
+		if err := os.WriteFile(filepath.Join(dir, base), file, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return images
+}
+
+func compareWithCygwin(t *testing.T, name string, file, theirs []byte) {
+	t.Helper()
+	m, err := readBytes(theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h, _ := readBytes(file); h.Base == m.Base {
+		t.Logf("%s: their tool did not move it", name)
+		return
+	}
+	ours := mustMove(t, file, m.Base)
+	for _, b := range [][]byte{ours, theirs} {
+		clear(b[m.optional-16:][:4]) // the time stamp
+		clear(b[m.checksumAt():][:4])
+	}
+	if !bytes.Equal(ours, theirs) {
+		t.Errorf("%s: moved to %#x, ours differs", name, m.Base)
+	}
+}
