@@ -19,10 +19,46 @@ import (
 // treeFormats are the formats of ports trees.
 var treeFormats = []string{"pkgsrc", "freebsd", "openbsd"}
 
+// mergeOutput says where a merged list goes.
+type mergeOutput struct {
+	format        *oneOf
+	dir, makefile string
+}
+
+func (o *mergeOutput) register(cmd *cobra.Command) {
+	o.format = &oneOf{"pkgsrc", treeFormats}
+	f := cmd.Flags()
+	f.StringVar(&o.dir, "dir", "", "write the list and its fragments into this directory")
+	f.StringVar(&o.makefile, "makefile", "", "write the lines for the Makefile to this file, not to the standard error")
+	f.Var(o.format, "plist-format", "text form to print, and of lists that are no captures")
+	must(cmd.RegisterFlagCompletionFunc("plist-format", o.format.complete))
+}
+
+func (o *mergeOutput) check() error {
+	if o.format.value == "openbsd" && o.dir == "" {
+		return usagef("OpenBSD's conditions are files: --dir DIR")
+	}
+	return nil
+}
+
+// merge merges lists, "OPTIONS:FILE" each, and writes what comes out.
+func (o *mergeOutput) merge(stdio *stdio, when []string) error {
+	merged, err := mergeFiles(o.format.value, when)
+	if err != nil {
+		return err
+	}
+	for _, r := range merged.Ambiguous {
+		fmt.Fprintf(stdio.err, "sandbox-install: %s: %s\n", r.Path, r.Text)
+	}
+	if err := writeMakefile(stdio, o.makefile, merged.Makefile(o.format.value)); err != nil {
+		return err
+	}
+	return writeMerged(stdio, o.format.value, o.dir, merged)
+}
+
 func plistMergeCommand(stdio *stdio) *cobra.Command {
 	var when []string
-	var dir, makefile string
-	format := &oneOf{"pkgsrc", treeFormats}
+	output := &mergeOutput{}
 	cmd := &cobra.Command{
 		Use:   "merge --when [OPTION,...]:FILE --when ...",
 		Short: "Find the condition of each entry from captures with different options",
@@ -41,28 +77,14 @@ OpenBSD's conditions are files of their own, PFRAG.x: there --dir is needed.`,
 			if len(when) == 0 {
 				return usagef("nothing to merge: --when OPTIONS:FILE")
 			}
-			if format.value == "openbsd" && dir == "" {
-				return usagef("OpenBSD's conditions are files: --dir DIR")
-			}
-			merged, err := mergeFiles(format.value, when)
-			if err != nil {
+			if err := output.check(); err != nil {
 				return err
 			}
-			for _, r := range merged.Ambiguous {
-				fmt.Fprintf(stdio.err, "sandbox-install: %s: %s\n", r.Path, r.Text)
-			}
-			if err := writeMakefile(stdio, makefile, merged.Makefile(format.value)); err != nil {
-				return err
-			}
-			return writeMerged(stdio, format.value, dir, merged)
+			return output.merge(stdio, when)
 		},
 	}
-	f := cmd.Flags()
-	f.StringArrayVar(&when, "when", nil, "options that were on, and the list of that capture")
-	f.StringVar(&dir, "dir", "", "write the list and its fragments into this directory")
-	f.StringVar(&makefile, "makefile", "", "write the lines for the Makefile to this file, not to the standard error")
-	f.Var(format, "plist-format", "text form to print, and of lists that are no captures")
-	must(cmd.RegisterFlagCompletionFunc("plist-format", format.complete))
+	output.register(cmd)
+	cmd.Flags().StringArrayVar(&when, "when", nil, "options that were on, and the list of that capture")
 	return cmd
 }
 
