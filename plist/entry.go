@@ -143,9 +143,19 @@ type Entry struct {
 	// gives them. Nil if there are none.
 	Xattrs map[string]string
 
+	// Rebased declares that the content is not the one the installation wrote,
+	// since package rebase moved the image. Nil for all other files.
+	Rebased *Rebased
+
 	// Flags are the inode flags of FS_IOC_GETFLAGS (linux/fs.h) that a user may
 	// set and that do not only describe the file system's own layout.
 	Flags uint32
+}
+
+// Rebased says what a moved PE image was before.
+type Rebased struct {
+	From, To uint64 // image bases, as captured and as it is now
+	Digest   Digest // of the content as captured
 }
 
 // IsHardlink reports whether e is a second or later name of another entry.
@@ -169,8 +179,10 @@ func (e *Entry) Same(o *Entry) bool {
 	return e.Op == o.Op && e.Changed == o.Changed && e.Class == o.Class && e.Rule == o.Rule &&
 		e.Path == o.Path && e.Mode == o.Mode && e.UID == o.UID && e.GID == o.GID &&
 		e.ModTime.Equal(o.ModTime) && e.Size == o.Size && e.Digest == o.Digest && e.Link == o.Link &&
-		e.Major == o.Major && e.Minor == o.Minor && e.Flags == o.Flags && maps.Equal(e.Xattrs, o.Xattrs)
+		e.Major == o.Major && e.Minor == o.Minor && e.Flags == o.Flags && e.Rebased.same(o.Rebased) && maps.Equal(e.Xattrs, o.Xattrs)
 }
+
+func (r *Rebased) same(o *Rebased) bool { return r == o || r != nil && o != nil && *r == *o }
 
 // unixModeBits pairs the bits of st_mode (inode(7)) with those of fs.FileMode.
 var unixModeBits = [...]struct {

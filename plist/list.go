@@ -281,8 +281,8 @@ func (e *Entry) check(before []Entry) error {
 		return errors.New("a symlink without target, or with a NUL byte in it")
 	case typ == fs.ModeDir && e.Link != "":
 		return errors.New("a directory is no hard link")
-	case !e.Mode.IsRegular() && (e.Size != 0 || e.Digest != Digest{}):
-		return errors.New("only a regular file has a size and a digest")
+	case !e.Mode.IsRegular() && (e.Size != 0 || e.Digest != Digest{} || e.Rebased != nil):
+		return errors.New("only a regular file has a size and a digest, and is rebased")
 	case typ&fs.ModeDevice == 0 && (e.Major != 0 || e.Minor != 0):
 		return errors.New("only a device has a device number")
 	case e.Size < 0:

@@ -121,6 +121,9 @@ func (b *nativeLine) attributes(e *Entry) {
 	if e.Flags != 0 {
 		b.word("inodeflags", fmt.Sprintf("%#x", e.Flags))
 	}
+	if r := e.Rebased; r != nil {
+		b.word("rebased", fmt.Sprintf("%#x,%#x,%v", r.From, r.To, r.Digest))
+	}
 	for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {
 		b.word("xattr."+Vis(name), base64.StdEncoding.EncodeToString([]byte(e.Xattrs[name])))
 	}
@@ -317,7 +320,7 @@ func parseEntry(line string) (e Entry, err error) {
 // keywords are the words of an entry's line that may stand there only once.
 var keywords = [...]string{
 	"op", "type", "link", "hardlink",
-	"change", "class", "rule", "mode", "uid", "gid", "time", "size", "blake3", "device", "inodeflags",
+	"change", "class", "rule", "mode", "uid", "gid", "time", "size", "blake3", "device", "inodeflags", "rebased",
 }
 
 // The bits in parseEntry of the first words of keywords.
@@ -367,6 +370,8 @@ func (e *Entry) setWord(key, value string) (err error) {
 		var v uint64
 		v, err = strconv.ParseUint(strings.TrimPrefix(value, "0x"), 16, 32)
 		e.Flags = uint32(v)
+	case "rebased":
+		e.Rebased, err = parseRebased(value)
 	default:
 		return e.setXattr(key, value)
 	}
@@ -384,6 +389,24 @@ func (e *Entry) setDevice(value string) (err error) {
 	}
 	e.Minor, err = parseUint32(minor)
 	return err
+}
+
+// parseRebased reads FROM,TO,DIGEST, hexadecimal numbers.
+func parseRebased(s string) (*Rebased, error) {
+	words := strings.Split(s, ",")
+	if len(words) != 3 {
+		return nil, errors.New("want FROM,TO,DIGEST")
+	}
+	r := &Rebased{}
+	for i, to := range []*uint64{&r.From, &r.To} {
+		digits, ok := strings.CutPrefix(words[i], "0x")
+		v, err := strconv.ParseUint(digits, 16, 64)
+		if err != nil || !ok {
+			return nil, fmt.Errorf("%q is no hexadecimal number", words[i])
+		}
+		*to = v
+	}
+	return r, r.Digest.parse(words[2])
 }
 
 func (e *Entry) setXattr(key, value string) error {

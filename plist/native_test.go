@@ -19,7 +19,7 @@ import (
 func every() *List {
 	body := Entry{
 		Op: OpAdd, Path: "usr/bin/a b", Mode: fs.ModeSetuid | 0o755, UID: 1, GID: 4294967295,
-		ModTime: time.Unix(-2, 500000000), Size: 1 << 40, Digest: Digest{0xab, 31: 0x01}, Flags: 0x10,
+		ModTime: time.Unix(-2, 500000000), Size: 1 << 40, Digest: Digest{0xab, 31: 0x01}, Flags: 0x10, Rebased: &Rebased{0x180000000, 0x3fffe0000, Digest{0xcd}},
 		Xattrs: map[string]string{"user.a=b": "\x00\xff", "security.capability": "", "user. \n": "x"},
 	}
 	link := body
@@ -90,8 +90,8 @@ func TestNativeText(t *testing.T) {
 #provides soname liba\040b.so 
 #requires soname libc.so.6 GLIBC_2.2
 #requires dll  
-./usr/bin/a\040b op=add type=file mode=4755 uid=1 gid=4294967295 time=-2.500000000 size=1099511627776 blake3=ab00000000000000000000000000000000000000000000000000000000000001 inodeflags=0x10 xattr.security.capability= xattr.user.\040\012=eA== xattr.user.a\075b=AP8=
-./usr/bin/a\052b op=add type=file mode=4755 uid=1 gid=4294967295 time=-2.500000000 size=1099511627776 blake3=ab00000000000000000000000000000000000000000000000000000000000001 hardlink=./usr/bin/a\040b inodeflags=0x10 xattr.security.capability= xattr.user.\040\012=eA== xattr.user.a\075b=AP8=
+./usr/bin/a\040b op=add type=file mode=4755 uid=1 gid=4294967295 time=-2.500000000 size=1099511627776 blake3=ab00000000000000000000000000000000000000000000000000000000000001 inodeflags=0x10 rebased=0x180000000,0x3fffe0000,cd00000000000000000000000000000000000000000000000000000000000000 xattr.security.capability= xattr.user.\040\012=eA== xattr.user.a\075b=AP8=
+./usr/bin/a\052b op=add type=file mode=4755 uid=1 gid=4294967295 time=-2.500000000 size=1099511627776 blake3=ab00000000000000000000000000000000000000000000000000000000000001 hardlink=./usr/bin/a\040b inodeflags=0x10 rebased=0x180000000,0x3fffe0000,cd00000000000000000000000000000000000000000000000000000000000000 xattr.security.capability= xattr.user.\040\012=eA== xattr.user.a\075b=AP8=
 ./usr/bin/c op=modify change=type type=link mode=0777 uid=0 gid=0 time=1.000000000 link=../\303\274\077\052\133\040\043\075
 `
 	if got := nativeText(t, l); got != want {
@@ -101,7 +101,7 @@ func TestNativeText(t *testing.T) {
 
 // ours are the words of a line that mtree(5) does not know. Libarchive reads on
 // after them, but with a warning that is its exit status.
-var ours = regexp.MustCompile(` (op|change|class|rule|blake3|hardlink|inodeflags|xattr\.[^ ]*)=[^ ]*`)
+var ours = regexp.MustCompile(` (op|change|class|rule|blake3|hardlink|inodeflags|rebased|xattr\.[^ ]*)=[^ ]*`)
 
 // TestNativeIsMtree lets libarchive read the list and write it as it understood it.
 func TestNativeIsMtree(t *testing.T) {
@@ -204,6 +204,9 @@ func TestReadNativeRefuses(t *testing.T) {
 		{head + "./f op=add type=char device=native,1,2x\n", "device"},
 		{head + "./f op=add type=char device=1,2\n", "device"},
 		{head + "./f op=add type=file inodeflags=1_0\n", "inodeflags"},
+		{head + "./f op=add type=file rebased=0x1,2,ab\n", "rebased"},
+		{head + "./f op=add type=file rebased=0x1,0x2\n", "rebased"},
+		{head + "./f op=add type=file rebased=0x1,0x2,ab\n", "rebased"},
 		{head + "./f op=add type=file xattr.user.a=!\n", "xattr.user.a"},
 		{head + "./f op=add type=file xattr.user.a= xattr.user.\\141=\n", "repeated"},
 		{head + "./f\\1 op=add type=file\n", "backslash"},
