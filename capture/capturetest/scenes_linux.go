@@ -11,7 +11,7 @@ import (
 )
 
 // scenes are all scenes, by what they are about.
-var scenes = concat(plainScenes, changeScenes, linkScenes, metadataScenes, nameScenes)
+var scenes = concat(plainScenes, changeScenes, linkScenes, metadataScenes, nameScenes, callScenes, processScenes)
 
 func concat(tables ...[]Scene) (all []Scene) {
 	for _, t := range tables {
@@ -82,6 +82,12 @@ var plainScenes = []Scene{
 	{
 		Name: "sparse",
 		Run:  []Verb{Write("a", "1"), Truncate("a", 3<<20), Append("a", "2"), Write("b", ""), Truncate("b", 1<<20)},
+	},
+	{
+		Name:      "a file that is a mount",
+		FileMount: "etc/hosts",
+		Before:    []Verb{Mkdir("etc"), Write("etc/hosts", "1"), Write("etc/other", "1")},
+		Run:       []Verb{Append("etc/hosts", "2"), Write("etc/other", "2")},
 	},
 	{
 		Name:   "another file system",

@@ -30,6 +30,10 @@ type Scene struct {
 	// mounted for the scene.
 	Shelf string
 
+	// FileMount, if not "", is a file on which another file is mounted, as
+	// containers do it with /etc/hosts.
+	FileMount string
+
 	// Notes are the kinds of notes that the result must have.
 	Notes []plist.NoteKind
 
@@ -121,20 +125,32 @@ func (s *Scene) stage(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if s.Shelf != "" {
-		shelf := filepath.Join(dir, s.Shelf)
-		if err := syscall.Mount("shelf", shelf, "tmpfs", 0, ""); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := syscall.Unmount(shelf, syscall.MNT_DETACH); err != nil {
-				t.Error(err)
-			}
-		})
+		mount(t, "shelf", filepath.Join(dir, s.Shelf), "tmpfs", 0)
 	}
 	if status := s.native(t, dir, "before"); status != 0 {
 		t.Fatalf("setting the scene: exit status %d", status)
 	}
+	if s.FileMount != "" {
+		other := filepath.Join(t.TempDir(), "other")
+		if err := errors.Join(Write(other, "another file")(), Touch(other, old)()); err != nil {
+			t.Fatal(err)
+		}
+		mount(t, other, filepath.Join(dir, s.FileMount), "", syscall.MS_BIND)
+	}
 	return dir
+}
+
+// mount mounts something until the test ends.
+func mount(t *testing.T, source, target, fstype string, flags uintptr) {
+	t.Helper()
+	if err := syscall.Mount(source, target, fstype, flags, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(target, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // native performs a part of the scene without any capture, and returns its exit

@@ -54,7 +54,7 @@ func Open(path string) Verb { return write(path, 0, "") }
 
 func write(path string, flags int, text string) Verb {
 	return func() error {
-		f, err := os.OpenFile(path, os.O_RDWR|flags, 0)
+		f, err := os.OpenFile(path, os.O_WRONLY|flags, 0)
 		if err != nil {
 			return err
 		}
