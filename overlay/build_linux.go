@@ -20,7 +20,8 @@ type rig struct {
 	sites   []site
 	mounts  []sandbox.Mount
 	files   []*os.File // of mounts, by their number
-	layers  []layer
+	layers  []layer    // the root's first
+	twins   []twin
 	notes   []plist.Note
 }
 

@@ -187,6 +187,27 @@ func TestMounts(t *testing.T) {
 	})
 }
 
+// A file that is mounted elsewhere too is one file inside as it is outside; one
+// that has no other name is a private copy.
+func TestFileMounts(t *testing.T) {
+	if !privately(t) {
+		return
+	}
+	s := newScene(t, script(`
+		echo more >> file; cmp file original
+		echo more >> only; ! mv file elsewhere 2>/dev/null
+		! touch fixed 2>/dev/null`)...)
+	sh(t, s.dir, `
+		echo o > original; touch file; mount --bind original file
+		echo r > removed; touch only; mount --bind removed only; rm removed
+		echo f > fixed; mount --bind fixed fixed; mount -o remount,bind,ro fixed`)
+	t.Cleanup(func() { sh(t, s.dir, "umount file only fixed") })
+	r := s.run()
+	want(t, "output", s.out.String(), "")
+	want(t, "status", r.ExitCode, 0)
+	want(t, "changes", changes(r.List, s.dir), []string{"M file", "M only", "M original"})
+}
+
 // A shared mount (mount_namespaces(7)) does not carry what is mounted inside to
 // the host, nor back.
 func TestPropagation(t *testing.T) {

@@ -18,6 +18,7 @@ type site struct {
 	from   string // host path of what is shown there
 	fstype string
 	attr   uint64 // MOUNT_ATTR_* (mount_setattr(2)); of a bind, what is added
+	twin   string // of a copy: where the root's file system has the same file; or ""
 }
 
 // name is the absolute path of the mount point.
@@ -127,8 +128,27 @@ func (l *layouter) site(rel string, m mount) {
 		if !p.setFile(m) {
 			return
 		}
+		if p.how == copied {
+			p.twin = l.twinOf(m)
+		}
 	}
 	l.add(p)
+}
+
+// twinOf returns the entry path of a file of the root's file system that is
+// mounted elsewhere, too: the two names should be one file inside as well.
+func (l *layouter) twinOf(m mount) string {
+	holder := l.holder(l.root)
+	if holder == nil || holder.device != m.device {
+		return ""
+	}
+	inner, _ := below(l.root, holder.point)
+	twin, _ := below(m.root, path.Join(holder.root, inner))
+	name := path.Join(l.root, twin)
+	if name == m.point || l.holder(name) != holder { // hidden by another mount
+		return ""
+	}
+	return twin
 }
 
 // setFile completes the site of a mount that holds files, or is one. It reports

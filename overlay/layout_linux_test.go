@@ -98,6 +98,9 @@ func describe(sites []site, notes []plist.Note) string {
 				b.WriteString(" " + word.name)
 			}
 		}
+		if s.twin != "" {
+			fmt.Fprintf(&b, " = %q", s.twin)
+		}
 		b.WriteString("\n")
 	}
 	for _, n := range notes {

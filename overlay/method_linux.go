@@ -56,6 +56,9 @@ func (Method) Run(ctx context.Context, cmd capture.Command) (*capture.Result, er
 	if cmd.Ended != nil {
 		cmd.Ended()
 	}
+	if err := r.settle(); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
 	list, tree, err := harvest(ctx, r.layers, cmd.Progress)
 	if err != nil {
 		return nil, errors.Join(err, r.close())

@@ -39,23 +39,70 @@ func (r *rig) buildCopy(p site) error {
 	if err != nil {
 		return err
 	}
-	name := filepath.Base(p.from)
-	if err := copyFile(room.path(name), p.from); err != nil {
+	l := layer{path: p.path, merged: room.File}
+	l.lower, err = os.OpenFile(filepath.Dir(p.from), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
 		room.close()
 		return err
 	}
-	m, err := cloneMount(room.path(name), 0, p.attr)
+	r.layers = append(r.layers, l)
+	if m := r.bindTwin(p); m != nil {
+		r.attach(p, m)
+		r.twins = append(r.twins, twin{m, room.path(filepath.Base(p.from))})
+		return nil
+	}
+	return r.attachCopy(p, room)
+}
+
+func (r *rig) attachCopy(p site, room *room) error {
+	name := room.path(filepath.Base(p.from))
+	if err := copyFile(name, p.from); err != nil {
+		return err
+	}
+	m, err := cloneMount(name, 0, p.attr)
 	if err != nil {
-		room.close()
 		return err
 	}
 	r.attach(p, m)
-	dir, err := os.OpenFile(filepath.Dir(p.from), unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		room.close()
-		return err
+	return nil
+}
+
+// A twin is a file of the root's overlay that is mounted elsewhere too.
+type twin struct {
+	mount *os.File
+	copy  string // where the harvest looks for what has become of it
+}
+
+// bindTwin binds the twin of a mounted file, if it has one in the overlay of the
+// root. Before Linux 6.15 what is not attached can not be bound: then the two
+// names are two files inside.
+func (r *rig) bindTwin(p site) *os.File {
+	if p.twin == "" {
+		return nil
 	}
-	r.layers = append(r.layers, layer{path: p.path, lower: dir, merged: room.File})
+	// The mount table may speak of a file that was since replaced.
+	here, err := os.Stat(p.from)
+	if err != nil {
+		return nil
+	}
+	there, err := os.Lstat(filepath.Join(r.root, p.twin))
+	if err != nil || !os.SameFile(here, there) {
+		return nil
+	}
+	m, err := cloneMount(procFD(r.layers[0].merged)+"/"+p.twin, unix.AT_SYMLINK_NOFOLLOW, p.attr)
+	if err != nil {
+		return nil
+	}
+	return m
+}
+
+// settle copies the twins to where the harvest compares them.
+func (r *rig) settle() error {
+	for _, t := range r.twins {
+		if err := copyFile(t.copy, procFD(t.mount)); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

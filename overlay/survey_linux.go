@@ -24,6 +24,8 @@ type survey struct {
 // A mount is one line of mountinfo that a path really leads to.
 type mount struct {
 	point   string // host path
+	device  string // major:minor of the file system
+	root    string // what of it is mounted, as a path in it
 	fstype  string
 	options string // of the mount, comma-separated
 	super   string // of the file system
@@ -77,6 +79,8 @@ func visible(info *mountinfo.Info) (mount, bool) {
 func mountOf(info *mountinfo.Info) mount {
 	return mount{
 		point:   info.Mountpoint,
+		device:  fmt.Sprintf("%d:%d", info.Major, info.Minor),
+		root:    info.Root,
 		fstype:  info.FSType,
 		options: info.Options,
 		super:   info.VFSOptions,
