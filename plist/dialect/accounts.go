@@ -50,28 +50,13 @@ func (p *porter) accounts() []Item {
 		return items
 	}
 	for i := range items {
-		name, _, _ := strings.Cut(items[i].Text, ":")
-		p.makefile(p.accountLine(&items[i], name))
+		it := &items[i]
+		if it.Kind == KindUser {
+			it.Group = p.groups[strings.Split(it.Text, ":")[2]]
+		}
+		p.makefile(makefileLine(p.tree, it))
 	}
 	return nil
-}
-
-// accountLine declares a user with its group, or a group.
-func (p *porter) accountLine(it *Item, name string) string {
-	fields := strings.Split(it.Text, ":")
-	switch {
-	case p.tree == "freebsd" && it.Kind == KindUser:
-		return "USERS+= " + name
-	case p.tree == "freebsd":
-		return "GROUPS+= " + name
-	case it.Kind == KindUser:
-		group := p.groups[fields[2]]
-		if group == "" {
-			group = fields[2]
-		}
-		return "PKG_USERS+= " + name + ":" + group
-	}
-	return "PKG_GROUPS+= " + name
 }
 
 // named puts names for the numbers of an item's owner and group.

@@ -30,17 +30,16 @@ func (d *dialect) items(l *plist.List) []Item {
 		}
 		sec.add(p, p.item(), d.walk)
 	}
-	return append(join(&in, &out), told...)
+	return slices.Concat(join(in.items(), out.items()), told)
 }
 
-// join puts the sections one after the other.
-func join(in, out *section) []Item {
-	items := append([]Item{{Kind: KindID}}, in.items()...)
-	if rest := out.items(); len(rest) > 0 {
+// join puts what is below the prefix and what is outside one after the other.
+func join(in, out []Item) []Item {
+	items := append([]Item{{Kind: KindID}}, in...)
+	if len(out) > 0 {
 		items = append(items, Item{Kind: KindPrefix, Path: "/"})
-		items = append(items, rest...)
 	}
-	return items
+	return append(items, out...)
 }
 
 // A place is an entry and where the packing list has it.
@@ -108,12 +107,11 @@ type section struct {
 // add takes a directory only if it has to be listed: all are, or it would not be
 // made on the way to a file, or not with its owner and mode.
 func (s *section) add(p *place, it Item, walk bool) {
-	special := it.Owner != "" || it.Group != "" || it.Mode != ""
 	switch {
-	case it.Kind == KindDir && !special && standardDir.MatchString(it.Path):
+	case it.Kind == KindDir && !it.special() && standardDir.MatchString(it.Path):
 	case it.Kind != KindDir, walk:
 		s.files = append(s.files, it)
-	case special, !p.full:
+	case it.special(), !p.full:
 		s.dirs = append(s.dirs, it)
 	}
 }

@@ -182,7 +182,7 @@ func renderFreeBSD(w *writer, it *Item) error {
 	case KindUnexec:
 		w.line(when.String(), "@postunexec ", expand(it.Text, "%%", "%%"))
 	case KindUser, KindGroup: // are the Makefile's, with a line in the tree's UIDs and GIDs
-		w.line("@comment Makefile: ", expand(makefileLine(it), "%%", "%%"))
+		w.line("@comment Makefile: ", expand(makefileLine("freebsd", it), "%%", "%%"))
 	default:
 		return it.refuse("freebsd", "there is no such keyword")
 	}
@@ -195,7 +195,7 @@ func renderFreeBSDPath(w *writer, it *Item, when string) error {
 		return err
 	}
 	attrs := ""
-	if it.Owner != "" || it.Group != "" || it.Mode != "" {
+	if it.special() {
 		attrs = expand("("+it.Owner+","+it.Group+","+it.Mode+")", "%%", "%%")
 	}
 	start := len(w.b)

@@ -55,7 +55,7 @@ func checkFreeBSD(c *checker, items []Item) {
 		switch {
 		case it.Kind == KindFile:
 			c.paths(it, freebsdRules)
-		case it.Kind == KindDir && it.Type == "" && len(it.When) == 0 && it.Owner+it.Group+it.Mode == "" && c.below[c.key(path.Clean(it.Path))] > 0:
+		case it.Kind == KindDir && it.Type == "" && len(it.When) == 0 && !it.special() && c.below[c.key(path.Clean(it.Path))] > 0:
 			c.report(Warning, "@dir %s: its files make it, and take it with them", it.Path)
 		}
 	}

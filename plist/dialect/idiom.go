@@ -85,8 +85,7 @@ func NewPort(tree string, l *plist.List, facts Facts) (*Port, error) {
 	for _, it := range told {
 		p.port.Remarks = append(p.port.Remarks, Remark{Text: it.Text})
 	}
-	items := join(&p.in, &p.out)
-	p.port.Items = slices.Concat(items[:1], accounts, items[1:], p.tags)
+	p.port.Items = join(slices.Concat(accounts, p.in.items(), p.tags), p.out.items())
 	p.port.Makefile = sortMakefile(p.port.Makefile)
 	return &p.port, nil
 }
@@ -165,12 +164,12 @@ func (p *porter) add(pl *place, it Item) {
 	if pl.outside {
 		sec = &p.out
 	}
-	if p.tree == "pkgsrc" && (it.Owner != "" || it.Group != "" || it.Mode != "") {
-		p.makefile(makefileLine(&it))
-		it.Owner, it.Group, it.Mode = "", "", ""
+	if p.tree == "pkgsrc" && it.special() {
+		p.makefile(makefileLine(p.tree, &it))
 		if it.Kind == KindDir {
 			return // OWN_DIRS_PERMS makes it
 		}
+		it = it.ordinary()
 	}
 	sec.add(pl, it, p.walk)
 }
@@ -217,76 +216,26 @@ func (p *porter) remark(path, text string) {
 	p.port.Remarks = append(p.port.Remarks, Remark{path, expand(text, "${", "}")})
 }
 
-// config lists a configuration file as a sample, which is copied to its place
-// when there is none: a package must not own what people edit.
-func (p *porter) config(pl *place, it Item) bool {
-	name, ok := strings.CutPrefix(pl.path, "etc/")
-	if !ok || !pl.Mode.IsRegular() {
-		return false
-	}
-	copied := it
-	copied.Kind, copied.Path = KindSample, Var(p.confdir)+"/"+name
-	it.Mode, it.Owner, it.Group = "", "", ""
-	it.Path = pl.path + ".sample"
-	if p.samples {
-		it.Path = "share/examples/" + p.list.Name + "/" + name
-	}
-	copied.Text = it.Path
-	below := &place{Entry: pl.Entry}
-	p.remark(pl.path, "is to be installed as "+it.Path)
-	if p.tree == "pkgsrc" {
-		p.configPkgsrc(copied)
-		p.add(below, it)
-		return true
-	}
-	if p.tree == "freebsd" {
-		copied.Path = pl.path // beside its sample
-	}
-	if p.samples && p.walk {
-		p.exampleDir(below)
-	}
-	p.add(below, it)
-	p.add(below, copied)
-	return true
-}
-
-func (p *porter) configPkgsrc(copied Item) {
-	files := makefileLine(&copied)
-	if copied.Mode != "" || copied.Owner != "" || copied.Group != "" {
-		perms := makefileLine(&Item{Kind: KindFile, Owner: copied.Owner, Group: copied.Group, Mode: copied.Mode})
-		files = strings.Replace(files, "CONF_FILES+=", "CONF_FILES_PERMS+=", 1) + strings.TrimPrefix(perms, "SPECIAL_PERMS+= ")
-	}
-	p.makefile(files)
-}
-
-// exampleDir lists the directory of samples once.
-func (p *porter) exampleDir(pl *place) {
-	dir := "share/examples/" + p.list.Name
-	if !p.once[dir] {
-		p.once[dir] = true
-		p.in.add(pl, Item{Kind: KindDir, Path: dir}, true)
-	}
-}
-
 // dir lists a directory, or says who makes it.
 func (p *porter) dir(pl *place, it Item) {
 	it.Type = ""
 	switch {
-	case (pl.path == "etc" || strings.HasPrefix(pl.path, "etc/")) && pl.full && it.Mode == "" && it.Owner == "":
-		return // made on the way to the copies of samples
+	case pl.within("etc") && pl.full && !it.special():
+		p.configDir(pl, it)
+		return
 	case strings.HasPrefix(pl.path, "share/fonts/") && p.tree != "pkgsrc" && p.fonts[pl.Entry.Path]:
 		it.Type = TypeFonts
 		pl.full = false // is always listed
-	case pl.outside && pl.Within("var") && p.tree == "openbsd":
+	case pl.outside && pl.within("var") && p.tree == "openbsd":
 		it.Kind, it.Path = KindSample, "/"+pl.path
-	case pl.outside && pl.Within("var") && p.tree == "pkgsrc" && it.Mode == "" && it.Owner == "" && !pl.full:
+	case pl.outside && pl.within("var") && p.tree == "pkgsrc" && !it.special() && !pl.full:
 		p.makefile("OWN_DIRS+= " + printable("/"+pl.path))
 		return
 	}
 	p.add(pl, it)
 }
 
-// Within reports whether the place is below a directory.
-func (p *place) Within(dir string) bool { return plist.Within(p.path, dir) }
+// within reports whether the place is a directory or below it.
+func (p *place) within(dir string) bool { return plist.Within(p.path, dir) }
 
 var fontFile = regexp.MustCompile(`\.(ttf|otf|ttc|pcf|pcf\.gz|bdf|pfa|pfb)$`)

@@ -41,6 +41,8 @@ var someFiles = map[string]string{
 	"p/bin/tool":                       "#!/usr/bin/perl -w\n",
 	"p/etc/":                           "",
 	"p/etc/foo.conf":                   "key=value\n",
+	"p/etc/foo/":                       "",
+	"p/etc/foo/more.conf":              "key=value\n",
 	"p/etc/rc.d/":                      "",
 	"p/etc/rc.d/food":                  "#!/bin/sh\n",
 	"p/info/":                          "",
@@ -81,12 +83,15 @@ man/man1/bar.1
 man/man1/foo.1
 share/applications/foo.desktop
 share/examples/foo/foo.conf
+share/examples/foo/more.conf
 share/fonts/foo/a.ttf
 share/foo/data
 @pkgdir share/foo/empty
 `, `CONF_FILES+= ${PREFIX}/share/examples/foo/foo.conf ${PKG_SYSCONFDIR}/foo.conf
+CONF_FILES+= ${PREFIX}/share/examples/foo/more.conf ${PKG_SYSCONFDIR}/foo/more.conf
 FONTS_DIRS.ttf+= ${PREFIX}/share/fonts/foo
 INFO_FILES= yes
+MAKE_DIRS+= ${PKG_SYSCONFDIR}/foo
 OWN_DIRS+= /var/db/foo
 RCD_SCRIPTS+= food
 SPECIAL_PERMS+= bin/tool ${REAL_ROOT_USER} ${REAL_ROOT_GROUP} 4755
@@ -95,6 +100,7 @@ USE_LIBTOOL= yes
 `, "info/dir share/foo/data.orig"},
 		"freebsd": {`@(,,4755) bin/tool
 @sample etc/foo.conf.sample
+@sample etc/foo/more.conf.sample
 @info info/foo.info
 @info info/foo.info-1
 lib/libbar.so.3
@@ -117,6 +123,7 @@ USE_LDCONFIG= yes
 USE_RC_SUBR+= food
 `, "info/dir share/foo/data.orig"},
 		"openbsd": {`@comment $OpenBSD: PLIST,v$
+@sample ${SYSCONFDIR}/foo/
 @mode 4755
 bin/tool
 @mode
@@ -131,15 +138,17 @@ share/applications/foo.desktop
 share/examples/foo/
 share/examples/foo/foo.conf
 @sample ${SYSCONFDIR}/foo.conf
+share/examples/foo/more.conf
+@sample ${SYSCONFDIR}/foo/more.conf
 @fontdir share/fonts/foo/
 share/fonts/foo/a.ttf
 share/foo/
 share/foo/data
 share/foo/empty/
 @rcscript ${RCDIR}/food
+@tag update-desktop-database
 @cwd /
 @sample /var/db/foo/
-@tag update-desktop-database
 `, `SHARED_LIBS+= bar 3
 SHARED_LIBS+= foo 1.2
 `, "info/dir lib/libfoo.so lib/libfoo.so.1 share/foo/data.orig"},

@@ -3,6 +3,7 @@ package dialect
 import (
 	"bytes"
 	"debug/elf"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -68,28 +69,30 @@ func inspectFile(e *plist.Entry, tree plist.Tree) (*Fact, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // only read
-	head := make([]byte, headSize)
-	n, err := io.ReadFull(f, head)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	fact, err := inspectContent(e, f)
+	return fact, errors.Join(err, f.Close())
+}
+
+// inspectContent reads an object whole, and of anything else the first bytes.
+func inspectContent(e *plist.Entry, r io.Reader) (*Fact, error) {
+	content, err := io.ReadAll(io.LimitReader(r, headSize))
+	if err != nil {
 		return nil, err
 	}
-	head = head[:n]
-	if bytes.HasPrefix(head, []byte(elf.ELFMAG)) {
-		rest, err := io.ReadAll(f)
-		if err != nil {
-			return nil, err
-		}
-		return inspectELF(e, append(head, rest...)), nil
+	var object func(*plist.Entry, []byte) *Fact
+	switch {
+	case bytes.HasPrefix(content, []byte(elf.ELFMAG)):
+		object = inspectELF
+	case bytes.HasPrefix(content, []byte("MZ")):
+		object = inspectPE
+	default:
+		return inspectText(e, content), nil
 	}
-	if bytes.HasPrefix(head, []byte("MZ")) {
-		rest, err := io.ReadAll(f)
-		if err != nil {
-			return nil, err
-		}
-		return inspectPE(e, append(head, rest...)), nil
+	rest, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
 	}
-	return inspectText(e, head), nil
+	return object(e, append(content, rest...)), nil
 }
 
 // inspectELF returns nil for what begins as an ELF file and is none.

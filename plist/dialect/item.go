@@ -26,6 +26,16 @@ type Item struct {
 	Owner, Group, Mode string
 }
 
+// special reports whether an owner or mode is not the default.
+func (it *Item) special() bool { return it.Owner != "" || it.Group != "" || it.Mode != "" }
+
+// ordinary returns it with the default owner and mode.
+func (it *Item) ordinary() Item {
+	plain := *it
+	plain.Owner, plain.Group, plain.Mode = "", "", ""
+	return plain
+}
+
 // Kind says what an Item is about.
 type Kind uint8
 

@@ -34,35 +34,36 @@ func btoi(b bool) int {
 	return 0
 }
 
-// makefileLine says what a pkgsrc or FreeBSD package's Makefile has to say of an
-// item, because the packing list cannot.
-func makefileLine(it *Item) string {
-	perms := func(name string) string {
-		owner, group := it.Owner, it.Group
-		if owner == "" {
-			owner = Var("REAL_ROOT_USER")
-		}
-		if group == "" {
-			group = Var("REAL_ROOT_GROUP")
-		}
-		line := name + "+= " + printable(it.Path) + " " + owner + " " + group
-		if it.Mode != "" {
-			line += " " + it.Mode
-		}
-		return line
-	}
-	switch it.Kind {
-	case KindSample:
-		if it.Text == "" {
-			return "OWN_DIRS+= " + printable(it.Path)
-		}
+// makefileLine says what the Makefile of a pkgsrc or FreeBSD package has to say
+// of an item, because the packing list cannot.
+func makefileLine(tree string, it *Item) string {
+	name, rest, _ := strings.Cut(it.Text, ":")
+	switch {
+	case it.Kind == KindUser && tree == "freebsd":
+		return "USERS+= " + name
+	case it.Kind == KindGroup && tree == "freebsd":
+		return "GROUPS+= " + name
+	case it.Kind == KindUser:
+		_, rest, _ = strings.Cut(rest, ":")
+		gid, _, _ := strings.Cut(rest, ":")
+		return "PKG_USERS+= " + name + ":" + cmp.Or(it.Group, gid)
+	case it.Kind == KindGroup:
+		return "PKG_GROUPS+= " + name
+	case it.Kind == KindSample && it.Text == "":
+		return "OWN_DIRS+= " + printable(it.Path)
+	case it.Kind == KindSample && it.special():
+		return "CONF_FILES_PERMS+= " + Var("PREFIX") + "/" + printable(it.Text) + " " + permissions(it)
+	case it.Kind == KindSample:
 		return "CONF_FILES+= " + Var("PREFIX") + "/" + printable(it.Text) + " " + printable(it.Path)
-	case KindUser:
-		return "PKG_USERS+= " + it.Text
-	case KindGroup:
-		return "PKG_GROUPS+= " + it.Text
-	case KindDir:
-		return perms("OWN_DIRS_PERMS")
+	case it.Kind == KindDir:
+		return "OWN_DIRS_PERMS+= " + permissions(it)
 	}
-	return perms("SPECIAL_PERMS")
+	return "SPECIAL_PERMS+= " + permissions(it)
+}
+
+// permissions are a path, a user, a group and, if need be, a mode, as pkgsrc's
+// variables want them.
+func permissions(it *Item) string {
+	owner, group := cmp.Or(it.Owner, Var("REAL_ROOT_USER")), cmp.Or(it.Group, Var("REAL_ROOT_GROUP"))
+	return strings.TrimSpace(printable(it.Path) + " " + owner + " " + group + " " + it.Mode)
 }

@@ -192,8 +192,10 @@ func (m *merger) condition(present []bool, it *Item) (Term, error) {
 		return nil, fmt.Errorf("%s: there and not there under the same options", printable(it.Path+it.Text))
 	}
 	if rival != nil {
-		m.merged.Ambiguous = append(m.merged.Ambiguous, Remark{it.Path,
-			fmt.Sprintf("could also be %s: a capture with %q would decide", rival, decides(found, rival))})
+		m.merged.Ambiguous = append(m.merged.Ambiguous, Remark{
+			it.Path,
+			fmt.Sprintf("could also be %s: a capture with %q would decide", rival, decides(found, rival)),
+		})
 	}
 	term := found[0]
 	if len(found) > 1 {

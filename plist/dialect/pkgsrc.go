@@ -131,7 +131,7 @@ func renderPkgsrc(w *writer, it *Item) error {
 	case KindFile, KindDir, KindRmdir:
 		return renderPkgsrcPath(w, it, when)
 	case KindSample, KindUser, KindGroup: // are the Makefile's: CONF_FILES, OWN_DIRS, PKG_USERS
-		w.line(when, "@comment Makefile: ", expand(makefileLine(it), "${", "}"))
+		w.line(when, "@comment Makefile: ", expand(makefileLine("pkgsrc", it), "${", "}"))
 	default:
 		return it.refuse("pkgsrc", "there is no such command")
 	}
@@ -143,8 +143,8 @@ func renderPkgsrcPath(w *writer, it *Item, when string) error {
 	if err != nil {
 		return err
 	}
-	if it.Owner != "" || it.Group != "" || it.Mode != "" {
-		w.line("@comment Makefile: ", expand(makefileLine(it), "${", "}"))
+	if it.special() {
+		w.line("@comment Makefile: ", expand(makefileLine("pkgsrc", it), "${", "}"))
 	}
 	switch it.Kind {
 	case KindDir:
