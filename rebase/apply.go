@@ -94,22 +94,49 @@ func (j *job) prepare() error {
 	if err != nil || !h.same(&pl.subject.image.Header) {
 		return errChanged
 	}
-	j.record = Record{
-		Name: pl.Name, Machine: pl.Machine, Base: pl.To, Size: pl.Size, Reserved: pl.Reserved,
-		File: identity(h, file),
-	}
-	old := pl.subject.record
-	if old != nil && old.File != nil && old.File.Digest == j.record.File.Digest {
-		j.record.Was = old.Was
-	}
-	if pl.Action != Move {
+	if j.record = pl.record(h, file); pl.Action != Move {
 		return nil
 	}
-	if err := j.move(file, h); err != nil {
+	change := change{to: pl.To, past: j.record.Was, drop: j.drop}
+	moved, err := change.move(file, h)
+	if err != nil {
 		return err
 	}
-	if old != nil && old.File != nil && old.File.Digest == j.record.File.Digest {
-		j.record.Was = old.Was // an earlier run recorded this very move, but did not come to the end
+	if err := j.write(moved, change.past); err != nil {
+		return err
+	}
+	return pl.setMoved(&j.record, moved, change.past)
+}
+
+// record returns what to record of a file that stays as it is. If it is the one
+// that was recorded, its past is known.
+func (p *Placement) record(h *Header, file []byte) Record {
+	r := Record{
+		Name: p.Name, Machine: p.Machine, Base: p.To, Size: p.Size, Reserved: p.Reserved,
+		File: identity(h, file),
+	}
+	if p.isRecorded(r.File) {
+		r.Was = p.subject.record.Was
+	}
+	return r
+}
+
+func (p *Placement) isRecorded(id *Identity) bool {
+	old := p.subject.record
+	return old != nil && old.File != nil && old.File.Digest == id.Digest
+}
+
+// setMoved completes the record of a moved image. If that is the recorded one,
+// an earlier run recorded this very move but did not come to its end; then the
+// past is the recorded one, too.
+func (p *Placement) setMoved(r *Record, moved []byte, past *Past) error {
+	h, err := ReadHeader(bytes.NewReader(moved), int64(len(moved)))
+	if err != nil {
+		return err
+	}
+	r.File, r.Was = identity(h, moved), past
+	if p.isRecorded(r.File) {
+		r.Was = p.subject.record.Was
 	}
 	return nil
 }
@@ -121,31 +148,33 @@ func (h *Header) same(o *Header) bool {
 	return h.Base == o.Base && h.Size == o.Size && h.Length == o.Length && h.Stamp == o.Stamp && h.CheckSum == o.CheckSum
 }
 
-// move stages the moved image and completes the record.
-func (j *job) move(file []byte, h *Header) error {
-	past := j.record.Was
-	if past == nil {
-		past = &Past{Original{Base: h.Base, CheckSum: h.CheckSum}, j.record.File.Digest}
+// A change is one move of one image.
+type change struct {
+	to   uint64
+	drop bool  // the signature, if there is one
+	past *Past // of the image before its first move; set by move if it is this one
+}
+
+// move returns the moved bytes, verified.
+func (c *change) move(file []byte, h *Header) ([]byte, error) {
+	if c.past == nil {
+		c.past = &Past{Original{Base: h.Base, CheckSum: h.CheckSum}, digest(file)}
 	}
-	if h.Signed() && j.drop {
+	if h.Signed() && c.drop {
 		var err error
-		if file, past.Signature, err = h.Unsign(file); err != nil {
-			return err
+		if file, c.past.Signature, err = h.Unsign(file); err != nil {
+			return nil, err
 		}
 	}
 	m, err := Read(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	moved, err := m.Move(file, j.placement.To)
+	moved, err := m.Move(file, c.to)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := Verify(file, moved); err != nil {
-		return err
-	}
-	j.record.Was = past
-	return j.write(moved, past)
+	return moved, Verify(file, moved)
 }
 
 // write stages the new file and verifies what is read back: undone in memory, it
@@ -166,11 +195,6 @@ func (j *job) write(moved []byte, past *Past) error {
 	if err != nil {
 		return errors.Join(err, j.next.discard())
 	}
-	m, err := ReadHeader(bytes.NewReader(again), int64(len(again)))
-	if err != nil {
-		return errors.Join(err, j.next.discard())
-	}
-	j.record.File = identity(m, again)
 	return nil
 }
 

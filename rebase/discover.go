@@ -167,7 +167,7 @@ func (d *discovery) addPackages() error {
 		}
 		for _, name := range names {
 			f, err := d.root.FileOf("/" + name)
-			if err != nil || !d.wanted(f.Path) {
+			if err != nil || !wanted(f.Path, d.search.Programs) {
 				continue // a directory ends with a slash
 			}
 			if err := d.add(f.Path, "/"+name); err != nil {
@@ -205,7 +205,7 @@ func (d *discovery) walk(tree string) error {
 			d.missing = append(d.missing, tree)
 			return nil
 		}
-		if err == nil && e.Type().IsRegular() && d.wanted(name) {
+		if err == nil && e.Type().IsRegular() && wanted(name, d.search.Programs) {
 			d.found[name] = true
 		}
 		return err
@@ -218,11 +218,11 @@ var suffixes = []string{".dll", ".so", ".eln", ".oct", ".mex"}
 // wanted tells a candidate by its name. Left out is what _autorebase leaves out:
 // the authentication modules of the system, what is for other systems, and what
 // OCaml links with 32-bit references and so has to stay near its program.
-func (d *discovery) wanted(name string) bool {
+func wanted(name string, programs bool) bool {
 	lower := strings.ToLower(name)
 	base, suffix := path.Base(lower), path.Ext(lower)
 	switch {
-	case !slices.Contains(suffixes, suffix) && (suffix != ".exe" || !d.search.Programs):
+	case !slices.Contains(suffixes, suffix) && (suffix != ".exe" || !programs):
 		return false
 	case strings.HasPrefix(base, "cyglsa") && suffix == ".dll":
 		return false

@@ -54,7 +54,12 @@ func NewPlan(ctx context.Context, root *Root, files []File, policy *Policy) (*Pl
 	if err != nil {
 		return nil, err
 	}
-	plan := &Plan{policy: policy, root: root.Root}
+	return newPlan(subjects, policy, root.Root), nil
+}
+
+// newPlan places subjects. Root is needed where their fixups are not yet read.
+func newPlan(subjects []*subject, policy *Policy, root *os.Root) *Plan {
+	plan := &Plan{policy: policy, root: root}
 	byMachine := make(map[Machine][]*subject)
 	for _, s := range subjects {
 		if reason := unfit(s, policy); reason != nil {
@@ -64,7 +69,7 @@ func NewPlan(ctx context.Context, root *Root, files []File, policy *Policy) (*Pl
 		byMachine[s.image.Machine] = append(byMachine[s.image.Machine], s)
 	}
 	for _, m := range Machines {
-		l := newLayout(m, policy, root.Root)
+		l := newLayout(m, policy, root)
 		l.add(byMachine[m])
 		l.arrange()
 		plan.layouts = append(plan.layouts, l)
@@ -75,7 +80,7 @@ func NewPlan(ctx context.Context, root *Root, files []File, policy *Policy) (*Pl
 		}
 	}
 	slices.SortFunc(plan.Placements, func(a, b Placement) int { return cmp.Compare(a.Name, b.Name) })
-	return plan, nil
+	return plan
 }
 
 // A misfit is why a file has no part in the address space.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -66,7 +67,12 @@ func (s *subject) read(root *os.Root, all bool) {
 		return
 	}
 	defer f.Close()
-	h, err := ReadHeader(f, s.info.Size())
+	s.readFrom(f, s.info.Size(), all)
+}
+
+// readFrom reads the image from an open file of the given length.
+func (s *subject) readFrom(r io.ReaderAt, length int64, all bool) {
+	h, err := ReadHeader(r, length)
 	if err != nil {
 		s.err = err
 		return
@@ -74,7 +80,7 @@ func (s *subject) read(root *os.Root, all bool) {
 	s.image = &Image{Header: *h}
 	s.known = s.record != nil && s.record.matches(h)
 	if s.brief = s.known && !all; !s.brief {
-		s.fixed = s.image.readRest(f)
+		s.fixed = s.image.readRest(r)
 	}
 }
 
