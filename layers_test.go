@@ -23,7 +23,7 @@ var layers = map[string]struct{ ours, modules []string }{
 	"capture/capturetest": {ours: []string{"plist", "capture"}, modules: []string{"golang.org/x/sys"}},
 	"internal/sandbox":    {modules: []string{"golang.org/x/sys", "github.com/opencontainers/runc", "github.com/opencontainers/cgroups", "github.com/moby/sys/capability"}},
 	"overlay":             {ours: []string{"plist", "capture", "internal/sandbox"}, modules: []string{"golang.org/x/sys", "github.com/moby/sys/mountinfo", "golang.org/x/sync"}},
-	"hashdiff":            {ours: []string{"plist", "capture"}, modules: []string{"github.com/zeebo/blake3", "golang.org/x/sys", "golang.org/x/sync"}},
+	"hashdiff":            {ours: []string{"plist", "capture", "internal/sandbox"}, modules: []string{"github.com/zeebo/blake3", "golang.org/x/sys", "golang.org/x/sync"}},
 	"tarball":             {ours: []string{"plist"}, modules: []string{"github.com/klauspost/compress", "golang.org/x/sys"}},
 	"rebase":              {ours: []string{"plist"}, modules: []string{"github.com/zeebo/blake3", "golang.org/x/sync", "golang.org/x/sys"}},
 	"rebase/rebasetest":   {},

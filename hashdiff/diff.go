@@ -80,3 +80,8 @@ func (h *head) take() *Record {
 	h.record = nil
 	return r
 }
+
+// none is the Source of nothing.
+type none struct{}
+
+func (none) Next() (*Record, error) { return nil, io.EOF }

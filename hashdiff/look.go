@@ -15,7 +15,7 @@ const tries = 3
 
 // look returns the record of a name, or nil if there is no such name, or it is
 // to be passed over.
-func (it *item) look(scope *Scope, t *Tally) *Record {
+func (it *item) look(s *Scanner, t *Tally) *Record {
 	for n := 1; ; n++ {
 		began := time.Now()
 		stamp, mode, err := it.dir.stat(it.name)
@@ -23,7 +23,7 @@ func (it *item) look(scope *Scope, t *Tally) *Record {
 		case isGone(err):
 			t.Vanished++
 			return nil
-		case err == nil && !mode.IsDir() && scope.skips(stamp):
+		case err == nil && !mode.IsDir() && s.scope.skips(stamp):
 			return nil
 		case err == nil && it.isKnown(&stamp):
 			t.Reused++
@@ -31,7 +31,7 @@ func (it *item) look(scope *Scope, t *Tally) *Record {
 		}
 		r := &Record{Stamp: stamp, Racy: stamp.isRacy(began)}
 		if err == nil {
-			err = it.read(r)
+			err = it.read(r, s.options.Stat)
 		}
 		after, _, afterErr := it.dir.stat(it.name)
 		if steady := afterErr == nil && after == stamp; steady || n == tries {
@@ -51,8 +51,8 @@ func (it *item) isKnown(stamp *Stamp) bool {
 }
 
 // read reads attributes and content.
-func (it *item) read(r *Record) (err error) {
-	if r.Entry, err = it.dir.lstat(it.name); err != nil || !r.Mode.IsRegular() {
+func (it *item) read(r *Record, statOnly bool) (err error) {
+	if r.Entry, err = it.dir.lstat(it.name); err != nil || !r.Mode.IsRegular() || statOnly {
 		return err
 	}
 	f, err := it.dir.openFile(it.name)

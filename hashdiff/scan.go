@@ -65,6 +65,9 @@ type Options struct {
 	// not read again.
 	Earlier Source
 
+	// Stat leaves the content of files unread.
+	Stat bool
+
 	// Progress, if not nil, is called now and then with the number of records.
 	Progress func(done int)
 }
@@ -160,7 +163,7 @@ func (s *Scanner) lookAll(ctx context.Context) error {
 			c.abandon()
 			continue
 		}
-		t := c.look(&s.scope)
+		t := c.look(s)
 		s.mu.Lock()
 		s.looked.add(&t)
 		s.mu.Unlock()
@@ -169,11 +172,11 @@ func (s *Scanner) lookAll(ctx context.Context) error {
 }
 
 // look looks at all items of a chunk.
-func (c *chunk) look(scope *Scope) (t Tally) {
+func (c *chunk) look(s *Scanner) (t Tally) {
 	c.records = make([]*Record, 0, len(c.items))
 	for i := range c.items {
 		it := &c.items[i]
-		if r := it.look(scope, &t); r != nil {
+		if r := it.look(s, &t); r != nil {
 			c.records = append(c.records, r)
 		}
 		it.dir.release()

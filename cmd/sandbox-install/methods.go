@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/overlay"
@@ -14,6 +15,16 @@ import (
 // places.
 var methods = []capture.Method{
 	&overlay.Method{},
+	liveMethod,
+}
+
+// automatic are the methods that are chosen without being named: none that would
+// let the command change the live system.
+func automatic(root string) []capture.Method {
+	if root != "" {
+		return methods
+	}
+	return slices.DeleteFunc(slices.Clone(methods), func(m capture.Method) bool { return m == capture.Method(liveMethod) })
 }
 
 // methodNames are the words that --method takes.
@@ -26,12 +37,15 @@ func methodNames() []string {
 }
 
 // chooseMethod finds the method of that name, or the first that works here. The
-// reasons against the others go to verbose.
-func chooseMethod(ctx context.Context, name string, verbose io.Writer) (capture.Method, error) {
+// reasons against the others go to verbose. Root is what was given with --root.
+func chooseMethod(ctx context.Context, name, root string, verbose io.Writer) (capture.Method, error) {
 	if name == "auto" {
-		m, rejected, err := capture.Select(ctx, methods)
+		m, rejected, err := capture.Select(ctx, automatic(root))
 		for _, r := range rejected {
 			fmt.Fprintf(verbose, "sandbox-install: not by %s: %v\n", r.Method.Name(), r.Reason)
+		}
+		if err != nil && root == "" {
+			err = &hintedError{err, "--root DIR captures in a copy of DIR; --method hashdiff runs the command on the live system"}
 		}
 		return m, err
 	}

@@ -25,7 +25,8 @@ func probeCommand(io *stdio) *cobra.Command {
 		Use:   "probe",
 		Short: "Show which capture methods work here, and why the others do not",
 		Long: `Probe really tries what each method needs. It exits with status 1 if none works.
-The first that works is the one that --method auto takes.`,
+The first that works is the one that --method auto takes, but it never takes
+hashdiff for the live system: that must be asked for by name.`,
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			results, works := probeAll(cmd), false

@@ -70,6 +70,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	for name, words := range map[string]*oneOf{"method": f.method, "network": f.network, "isolate": f.isolate} {
 		must(cmd.RegisterFlagCompletionFunc(name, words.complete))
 	}
+	registerHashdiff(fl)
 	f.pack.register(cmd)
 }
 
@@ -89,11 +90,14 @@ func (f *runFlags) run(ctx context.Context, stdio *stdio, args []string) error {
 	if f.verbose {
 		verbose = stdio.err
 	}
-	method, err := chooseMethod(ctx, f.method.value, verbose)
+	method, err := chooseMethod(ctx, f.method.value, f.root, verbose)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(verbose, "sandbox-install: capturing by %s\n", method.Name())
+	if err := checkLive(stdio.err, method, f.root); err != nil {
+		return err
+	}
 
 	root, err := openRoot(ctx, f.root, f.staging)
 	if err != nil {

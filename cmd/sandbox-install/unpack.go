@@ -241,16 +241,22 @@ func refusal(stdio *stdio, err error) error {
 
 func recoverCommand(stdio *stdio) *cobra.Command {
 	f := &targetFlags{}
-	return f.register(&cobra.Command{
+	var staging string
+	cmd := f.register(&cobra.Command{
 		Use:   "recover [flags]",
 		Short: "Finish or take back what a crash interrupted",
-		Args:  exactArgs(0),
-		RunE: func(*cobra.Command, []string) error {
-			return f.with(func(r *unpack.Root) error {
+		Long: `Recover finishes or takes back what an interrupted unpack left in the root. It also
+rolls back killed runs that were begun with --roll-back: everything in their scope
+becomes what it was before, whoever changed it since.`,
+		Args: exactArgs(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return errors.Join(recoverRuns(cmd.Context(), stdio, staging), f.with(func(r *unpack.Root) error {
 				recovery, err := r.Recover()
 				printRecovery(stdio, recovery)
 				return err
-			})
+			}))
 		},
 	})
+	cmd.Flags().StringVar(&staging, "staging", "", "the `DIR` that killed runs were given (default: the same as theirs)")
+	return cmd
 }

@@ -1,0 +1,109 @@
+package hashdiff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// A keep holds contents by their digest: what a file held before the command was
+// run. They are clones or copies, never hard links: a link would be written to
+// with the file, and change the link counts that the command sees.
+type keep struct{ dir string }
+
+func (k keep) file(d plist.Digest) string {
+	s := d.String()
+	return filepath.Join(k.dir, s[:2], s[2:])
+}
+
+// open opens the content that a record had.
+func (k keep) open(r *Record) (*os.File, error) { return os.Open(k.file(r.Digest)) }
+
+// spare is how much space stays free for the command.
+const spare = 1 << 30
+
+// fill keeps the content of all files in a snapshot.
+func (k keep) fill(ctx context.Context, root *os.Root, before Source) error {
+	if err := os.Mkdir(k.dir, 0o700); err != nil {
+		return err
+	}
+	free, err := freeSpace(k.dir)
+	if err != nil {
+		return err
+	}
+	room := free - spare
+	for {
+		r, err := before.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		if !r.Mode.IsRegular() {
+			continue
+		}
+		copied, err := k.keep(root, r, room)
+		if err != nil {
+			return fmt.Errorf("keep %q: %w", "/"+r.Path, err)
+		}
+		room -= copied
+	}
+}
+
+// errNoSpace says that the tree is too large to be kept.
+var errNoSpace = errors.New("not enough space to keep a copy of all files")
+
+// keep keeps one content, and returns how much space it took.
+func (k keep) keep(root *os.Root, r *Record, room int64) (copied int64, err error) {
+	if r.Unread != "" {
+		return 0, errors.New(r.Unread)
+	}
+	name := k.file(r.Digest)
+	if _, err := os.Lstat(name); err == nil {
+		return 0, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return 0, err
+	}
+	from, err := root.Open(filepath.FromSlash(r.Path))
+	if err != nil {
+		return 0, err
+	}
+	defer from.Close() //nolint:errcheck // only read
+	to, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	if cloneFile(to, from) != nil {
+		if copied = r.Size; copied > room {
+			return 0, errors.Join(errNoSpace, to.Close())
+		}
+		err = copyFile(to, from)
+	}
+	if err == nil {
+		err = verify(to, r.Digest)
+	}
+	return copied, errors.Join(err, to.Close())
+}
+
+// verify reports whether a file holds what it should.
+func verify(f *os.File, want plist.Digest) error {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	got, err := capture.Digest(f)
+	if err == nil && got != want {
+		err = errors.New("its content changed since the snapshot")
+	}
+	return err
+}

@@ -1,0 +1,79 @@
+package hashdiff
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+)
+
+// A staging is the directory that holds all that a run needs, and what is needed
+// to roll it back after it was killed.
+type staging struct {
+	path string
+	lock *os.File // locked as long as the run lives
+}
+
+// The names in a staging directory.
+const (
+	nameLock   = "lock"
+	nameBefore = "before" // snapshots
+	nameAfter  = "after"
+	nameKeep   = "keep"  // contents by digest
+	nameArmed  = "armed" // is there while a live tree may have to be rolled back
+	nameRoom   = "room"  // the copy of a root
+)
+
+const stagingPrefix = "sandbox-install-hashdiff-"
+
+// defaultStaging is where file-hierarchy(7) wants what is large and should outlive
+// a reboot.
+func defaultStaging() string {
+	if st, err := os.Stat("/var/tmp"); err == nil && st.IsDir() {
+		return "/var/tmp"
+	}
+	return os.TempDir()
+}
+
+func newStaging(dir string) (*staging, error) {
+	if dir == "" {
+		dir = defaultStaging()
+	}
+	path, err := os.MkdirTemp(dir, stagingPrefix)
+	if err != nil {
+		return nil, err
+	}
+	s := &staging{path: path}
+	if s.lock, err = lock(s.file(nameLock)); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(path))
+	}
+	return s, nil
+}
+
+func (s *staging) file(name string) string { return filepath.Join(s.path, name) }
+
+func (s *staging) inode() (capture.Inode, error) { return InodeOf(s.path) }
+
+// arm says on disk that the live tree may have to be rolled back. What it will be
+// rolled back with must be on disk before.
+func (s *staging) arm() error {
+	if err := syncAll(s.path); err != nil {
+		return err
+	}
+	f, err := os.Create(s.file(nameArmed))
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close(), syncAll(s.path))
+}
+
+func (s *staging) isArmed() bool {
+	_, err := os.Lstat(s.file(nameArmed))
+	return err == nil
+}
+
+// remove takes the staging directory away.
+func (s *staging) remove() error {
+	return errors.Join(removeTree(s.path), s.lock.Close())
+}

@@ -1,0 +1,28 @@
+//go:build darwin || dragonfly || freebsd || netbsd || openbsd
+
+package hashdiff
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// errLocked says that the run of a staging directory is still alive.
+var errLocked = errors.New("in use by another process")
+
+// lock creates a file if it is not there and locks it, until it is closed.
+func lock(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(errLocked, f.Close())
+	}
+	return f, nil
+}
+
+// syncAll writes to disk what was written anywhere.
+func syncAll(string) error { return unix.Sync() }
