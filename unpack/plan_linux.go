@@ -574,6 +574,9 @@ func (p *planner) plan(t Transaction) (*Plan, error) {
 	if err := p.wantEmptied(); err != nil {
 		return nil, err
 	}
+	if len(p.refused) > 0 {
+		return nil, p.refused
+	}
 	var err error
 	if t.Number, err = p.nextNumber(); err != nil {
 		return nil, err

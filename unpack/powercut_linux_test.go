@@ -3,6 +3,8 @@ package unpack
 import (
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -31,30 +33,40 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
+// cut copies a disk that is in use as it is at one instant: if anything was written
+// meanwhile, again.
+const cut = `
+	was=
+	until [ "$was" = "$(stat -c %y running)" ]; do
+		was=$(stat -c %y running)
+		cp --sparse=always running cut
+	done
+`
+
 // cutPower tries all power cuts in a verb.
 func (s *scene) cutPower(t *testing.T, v verb, mkfs string) {
 	t.Helper()
 	dir := t.TempDir()
-	sh(t, dir, "truncate -s 320M disk; mkdir mnt; "+mkfs+" disk; mount -o loop disk mnt; cp -aT '"+v.start+"' mnt/root")
+	sh(t, dir, "truncate -s 320M disk; mkdir mnt; "+mkfs+" disk")
+	unmount := mount(t, dir, "disk")
+	sh(t, dir, "cp -aT '"+v.start+"' mnt/root")
 	copyFlags(t, v.start, dir+"/mnt/root")
-	sh(t, dir, "umount mnt")
-	t.Cleanup(func() {
-		if t.Failed() {
-			_ = exec.Command("umount", dir+"/mnt").Run() // if it is mounted
-		}
-	})
+	unmount()
 	calls := s.countCalls(t, v)
 	bad, states := 0, 0
 	for n := 1; n <= calls+*every; n += *every {
 		n := min(n, calls+1) // at last it is not stopped at all
 		for _, synced := range []bool{false, true} {
 			states++
-			sh(t, dir, "cp --sparse=always disk running; mount -o loop running mnt")
+			sh(t, dir, "cp --sparse=always disk running")
+			unmount := mount(t, dir, "running")
 			trial{Root: dir + "/mnt/root", Verb: v.verb, Arg: v.arg, KillAt: n}.run(t)
 			if synced {
 				sh(t, dir, "echo x > mnt/unrelated; sync mnt/unrelated")
 			}
-			sh(t, dir, "cp --sparse=always running cut; umount mnt; mount -o loop cut mnt")
+			sh(t, dir, cut)
+			unmount()
+			unmount = mount(t, dir, "cut")
 			which := s.recovered(t, v, dir+"/mnt/root")
 			if n > calls && which != v.end {
 				t.Error("it had ended, and is lost")
@@ -63,11 +75,29 @@ func (s *scene) cutPower(t *testing.T, v verb, mkfs string) {
 				bad++
 				t.Logf("%s: power cut before call %d of %d, %v", v.verb, n, calls, synced)
 			}
-			sh(t, dir, "umount mnt")
+			unmount()
 			if bad > 0 {
 				t.FailNow()
 			}
 		}
 	}
 	t.Logf("%s to %s: %d states, %d bad", v.verb, filepath.Base(v.end), states, bad)
+}
+
+// mount mounts an image on dir/mnt. A loop device that another test has just given
+// back may refuse at first.
+func mount(t *testing.T, dir, image string) (unmount func()) {
+	t.Helper()
+	device := strings.TrimSpace(sh(t, dir, `
+		for i in 1 2 3 4 5; do
+			device=$(losetup --find --show `+image+`) || { sleep 0.2; continue; }
+			if mount $device mnt 2> mount-error; then echo $device; exit; fi
+			losetup --detach $device
+			sleep 0.2
+		done
+		cat mount-error
+		exit 1`))
+	once := sync.OnceFunc(func() { sh(t, dir, "umount mnt; losetup --detach "+device) })
+	t.Cleanup(once)
+	return once
 }
