@@ -39,7 +39,7 @@ func prepare(root, stagingDir string, shareRun bool) (*rig, error) {
 	r.sites, r.notes = s.layout(choices{shareRun: shareRun, staging: r.staging.path})
 	for _, p := range r.sites {
 		if err := r.build(p); err != nil {
-			return r, fmt.Errorf("prepare %s inside: %w", p.name(), err)
+			return r, fmt.Errorf("prepare what is on %s inside: %w", p.name(), err)
 		}
 	}
 	return r, nil
@@ -106,8 +106,11 @@ func (r *rig) build(p site) error {
 // a read-only bind mount and a hole.
 func (r *rig) buildOverlay(p site) error {
 	err := r.tryOverlay(p)
-	if err == nil || p.path == "." {
-		return err
+	if err == nil {
+		return nil
+	}
+	if p.path == "." {
+		return fmt.Errorf("mount an overlay on %s: %w", p.from, err)
 	}
 	r.hole(p, "could not be made writable inside", err)
 	p.how, p.attr = bound, unix.MOUNT_ATTR_RDONLY

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/capture/capturetest"
 	"github.com/sandbox-install/sandbox-install/internal/sandbox"
@@ -66,6 +68,18 @@ func TestHostSockets(t *testing.T) {
 			want(t, "inside", s.run().ExitCode, 1)
 		})
 	}
+	t.Run("abstract", func(t *testing.T) {
+		socket := "@sandbox-install-test" + filepath.Base(run)
+		serve(t, "unix", socket)
+		s := newScene(t, helper("dial", "unix", socket)...)
+		abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+		if errno != 0 || abi < 6 {
+			capturetest.Lacks(t, "landlock", fmt.Sprint("version ", int(abi), ", ", errno))
+		}
+		want(t, "inside", s.run().ExitCode, 1)
+		s.cmd.ShareRun = true
+		want(t, "inside, shared", s.run().ExitCode, 0)
+	})
 	t.Run("shared run", func(t *testing.T) {
 		socket := filepath.Join(run, "shared")
 		serve(t, "unix", socket)
@@ -239,13 +253,19 @@ func TestHole(t *testing.T) {
 	}
 }
 
-// helpProbe is a run inside a run: its argument is a staging directory.
+// helpProbe probes, inside a run or with less privilege.
 func helpProbe([]string) int {
-	if err := (Method{}).Probe(context.Background()); err != nil {
+	err := Method{}.Probe(context.Background())
+	var unavailable *capture.Unavailable
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &unavailable):
+		fmt.Printf("%v\nhint: %s\n", err, unavailable.Hint)
+	default:
 		fmt.Println(err)
-		return 1
 	}
-	return 0
+	return 1
 }
 
 // In a sandbox, where / is an overlay, there is room for one more; not for a third.
@@ -335,4 +355,27 @@ func TestContainer(t *testing.T) {
 	s = contained(helper("dial", "tcp", address)...)
 	s.cmd.NoNetwork = true
 	want(t, "network", s.run().ExitCode, 1)
+}
+
+// A probe names what is missing, and what to do.
+func TestProbeReason(t *testing.T) {
+	for name, test := range map[string]struct {
+		wrap         []string
+		reason, hint string
+	}{
+		"no root":        {[]string{"setpriv", "--reuid=65534", "--clear-groups"}, "fsopen overlay: operation not permitted", "run as root"},
+		"no SYS_ADMIN":   {[]string{"setpriv", "--bounding-set=-sys_admin"}, "fsopen overlay: operation not permitted", "CAP_SYS_ADMIN"},
+		"user namespace": {[]string{"unshare", "--user", "--map-root-user", "--mount"}, "trusted attribute: operation not permitted", "CAP_SYS_ADMIN"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			capturetest.NeedRoot(t)
+			exe := filepath.Join(t.TempDir(), "probe") // where anybody may execute it
+			sh(t, "/", "cp "+os.Args[0]+" "+exe+"; chmod 755 "+exe+" $(dirname "+exe+") $(dirname $(dirname "+exe+"))")
+			args := append(test.wrap, "env", "OVERLAY_TEST_HELP=probe", exe)
+			out := output(t, args...)
+			if !strings.Contains(out, test.reason) || !strings.Contains(out, test.hint) {
+				t.Errorf("got %s, want %q and %q", out, test.reason, test.hint)
+			}
+		})
+	}
 }

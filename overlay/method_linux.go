@@ -26,7 +26,7 @@ const (
 
 // blind is what no overlay shows.
 var blind = []string{
-	"what a daemon outside does when asked over the network",
+	"what a daemon outside does when asked over the network, or over a socket without a path before Linux 6.12",
 	"what is set in the kernel, and not in a file: such settings are refused",
 }
 
@@ -47,7 +47,7 @@ func (Method) Run(ctx context.Context, cmd capture.Command) (*capture.Result, er
 	}
 	r, err := prepare(root, cmd.Staging, cmd.ShareRun)
 	if err != nil {
-		return nil, errors.Join(err, r.close())
+		return nil, &capture.Unavailable{Reason: errors.Join(err, r.close()), Hint: hint(err)}
 	}
 	exit, err := r.run(ctx, cmd)
 	if err != nil {
@@ -82,14 +82,15 @@ func (c closer) Close() error { return c() }
 // run starts the command among the rig's mounts.
 func (r *rig) run(ctx context.Context, cmd capture.Command) (*sandbox.Exit, error) {
 	plan := sandbox.Plan{
-		Mounts:    r.mounts,
-		Args:      cmd.Args,
-		Env:       cmd.Env,
-		Dir:       cmd.Dir,
-		NoNetwork: cmd.NoNetwork,
-		Container: cmd.Isolate == capture.IsolateContainer,
-		Grace:     outliveGrace,
-		Term:      termGrace,
+		Mounts:      r.mounts,
+		Args:        cmd.Args,
+		Env:         cmd.Env,
+		Dir:         cmd.Dir,
+		HostSockets: cmd.ShareRun,
+		NoNetwork:   cmd.NoNetwork,
+		Container:   cmd.Isolate == capture.IsolateContainer,
+		Grace:       outliveGrace,
+		Term:        termGrace,
 	}
 	exit, err := sandbox.Run(ctx, plan, sandbox.Files{Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr, Mounts: r.files})
 	var start *sandbox.ExecError

@@ -42,6 +42,9 @@ func newStaging(chosen string) (*staging, error) {
 		if err == nil {
 			return s, nil
 		}
+		if errors.Is(err, unix.EPERM) { // lacking privilege, nowhere else either
+			return nil, err
+		}
 		refused = append(refused, fmt.Errorf("%s: %w", dir, err))
 	}
 	if chosen == "" {
@@ -51,8 +54,10 @@ func newStaging(chosen string) (*staging, error) {
 		}
 		refused = append(refused, fmt.Errorf("a tmpfs: %w", err))
 	}
-	return nil, fmt.Errorf("no place for the upper layers: %w", errors.Join(refused...))
+	return nil, fmt.Errorf("%w: %w", errNoStaging, errors.Join(refused...))
 }
+
+var errNoStaging = errors.New("no directory can hold the upper layers")
 
 // usualPlaces lists them from the most room to the least.
 func usualPlaces() []string {
@@ -242,7 +247,11 @@ func (s *staging) remove() error {
 	if s.made == nil || now[1] != s.made[1] {
 		return nil
 	}
-	return unix.UtimesNanoAt(unix.AT_FDCWD, parent, s.before, 0)
+	err = unix.UtimesNanoAt(unix.AT_FDCWD, parent, s.before, 0)
+	if err == unix.EPERM { // not the owner: it was open to all, as /tmp is
+		return nil
+	}
+	return err
 }
 
 // times returns a directory's access and modification times.

@@ -228,13 +228,19 @@ func (in *initProcess) killAll(sig syscall.Signal) {
 	_ = unix.Kill(-1, sig) // ESRCH: none left
 }
 
-// startWeaker starts the command with fewer capabilities. They belong to threads:
-// the one that gave them up ends here, since its goroutine stays locked to it.
+// startWeaker starts the command with less than init may do. That belongs to
+// threads: the one that gave it up ends here, since its goroutine stays locked to it.
 func (o *order) startWeaker() (pid int, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
+		if !o.Plan.HostSockets {
+			if err = scopeSockets(); err != nil {
+				err = &StepError{"leave the host's abstract sockets", err}
+				return
+			}
+		}
 		if err = o.dropCapabilities(); err != nil {
 			err = &StepError{"drop capabilities", err}
 			return

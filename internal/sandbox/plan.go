@@ -14,6 +14,8 @@ type Plan struct {
 	Env  []string // "KEY=value"
 	Dir  string   // absolute, inside the new root
 
+	HostSockets bool // abstract unix sockets of the host may be connected to
+
 	NoNetwork bool // a network namespace of its own, with nothing but a loopback
 	Container bool // run through libcontainer; see container.go
 
