@@ -37,6 +37,7 @@ type packFlags struct {
 	dir      string
 	format   *oneOf
 	compress tarball.Compression
+	rebase   rebaseOption
 	asJSON   bool
 	epoch    time.Time // from SOURCE_DATE_EPOCH; zero if not set
 }
@@ -52,6 +53,7 @@ func (f *packFlags) register(cmd *cobra.Command) {
 	fl.TextVar(&f.compress, "compress", tarball.Zstd, "compression of the tarball: zstd, gzip or none")
 	fl.StringArrayVar(&f.policy.Include, "include", nil, "pack what matches this `GLOB` (of absolute paths), whatever the rules say")
 	fl.StringArrayVar(&f.policy.Exclude, "exclude", nil, "do not pack what matches this `GLOB`")
+	f.rebase.register(cmd)
 	fl.BoolVar(&f.asJSON, "json", false, "print the summary as JSON on standard output; the command's goes to standard error")
 	must(cmd.RegisterFlagCompletionFunc("plist-format", f.format.complete))
 	must(cmd.MarkFlagDirname("output"))
@@ -83,6 +85,9 @@ func (f *packFlags) repack(ctx context.Context, stdio *stdio, name string) error
 	r, err := tarball.NewReader(file)
 	if err != nil {
 		return wrap(name, err)
+	}
+	if f.rebase.flags.db != "" {
+		return usagef("--rebase-db: a tarball is read only once; give it to \"run\"")
 	}
 	l := r.List()
 	if f.name == "" {
@@ -152,6 +157,11 @@ func (f *packFlags) classify(l *plist.List) {
 // hold leaves the tarball alone, in which it is kept.
 func (f *packFlags) pack(ctx context.Context, stdio *stdio, s *summary, files capturedFiles) error {
 	f.classify(files.list)
+	rebased, err := f.rebase.move(ctx, stdio, &files)
+	if err != nil {
+		return err
+	}
+	defer rebased.close()
 	s.count(files.list)
 	base := filepath.Join(f.dir, f.name+"-"+f.version)
 	tarName := base + f.compress.Suffix()
@@ -162,6 +172,9 @@ func (f *packFlags) pack(ctx context.Context, stdio *stdio, s *summary, files ca
 		return err
 	}
 	defer tar.Cleanup() //nolint:errcheck // does nothing once the file is in place
+	if err := rebased.save(); err != nil {
+		return err
+	}
 	if textErr != nil {
 		return errors.Join(&hintedError{
 			fmt.Errorf("%s was not written: %w", base+".plist", textErr),
