@@ -65,29 +65,31 @@ func (l *links) add(entry int, before, after *file) (known bool) {
 	return known
 }
 
-// unmet returns the inode numbers in lower of which the walk has not met all names.
-func (l *links) unmet() map[uint64]bool {
-	inos := make(map[uint64]bool)
+// unmet returns the inode numbers in lower of which the walk has not met all
+// names, and how many names these are.
+func (l *links) unmet() (inos map[uint64]bool, names int) {
+	inos = make(map[uint64]bool)
 	for k, i := range l.lowers {
 		if i.met < i.nlink {
 			inos[k.ino] = true
+			names += int(i.nlink - i.met)
 		}
 	}
-	return inos
+	return inos, names
 }
 
 // siblings visits the other names in lower of the inodes that the walk met, and
 // adds their entries after those of the walk.
 func (w *walker) siblings(ctx context.Context) error {
-	inos := w.links.unmet()
-	if len(inos) == 0 || w.layer.upper == nil {
+	inos, names := w.links.unmet()
+	if names == 0 || w.layer.upper == nil {
 		return nil
 	}
 	from, err := newCursor(w.layer.lower)
 	if err != nil {
 		return err
 	}
-	s := siblingSearch{walker: w, at: from, inos: inos}
+	s := siblingSearch{walker: w, at: from, inos: inos, left: names}
 	defer s.at.close()
 	if err := s.dir(ctx, w.layer.path); err != nil {
 		return err
@@ -100,6 +102,7 @@ type siblingSearch struct {
 	*walker
 	at    cursor
 	inos  map[uint64]bool
+	left  int      // names not found yet; some may lie out of sight, below a mount
 	found []string // entry paths, in order
 }
 
@@ -121,7 +124,7 @@ func (s *siblingSearch) dir(ctx context.Context, dir string) error {
 	}
 	slices.SortFunc(names, func(a, b dirent) int { return plist.ComparePaths(a.name, b.name) })
 	for _, d := range names {
-		if below := join(dir, d.name); !s.mounts[below] {
+		if below := join(dir, d.name); s.left > 0 && !s.mounts[below] {
 			if err := s.name(ctx, below, d); err != nil {
 				return err
 			}
@@ -143,6 +146,7 @@ func (s *siblingSearch) name(ctx context.Context, path string, d dirent) error {
 	if !f.is(fs.ModeDir) {
 		if i, ok := s.links.lowers[key(f.Inode)]; ok && i.met < i.nlink && !s.has(path) {
 			s.found = append(s.found, path)
+			s.left--
 		}
 		return nil
 	}

@@ -3,6 +3,7 @@ package overlay
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -154,7 +155,7 @@ func TestRandomVerbs(t *testing.T) {
 			forest(t, lower, first)
 			forest(t, native, first)
 			u := newUnion(t, lower, t.TempDir(), runOptions)
-			j := &capturetest.Judge{Before: capturetest.Take(t, native), Since: time.Now()}
+			j := &capturetest.Judge{Before: capturetest.Take(t, native), Since: time.Now().Add(-time.Minute)}
 			for seed := first; seed < first+plots; seed++ {
 				got := perform(plot(u.mergedDir, seed), seed, verbsEach)
 				want := perform(plot(native, seed), seed, verbsEach)
@@ -213,4 +214,17 @@ func rounds() uint64 {
 		return n
 	}
 	return 5
+}
+
+// shell runs a script in a directory that is made if need be.
+func shell(t testing.TB, dir, script string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-ec", script)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", script, err, out)
+	}
 }

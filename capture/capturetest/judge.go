@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 type Judge struct {
 	Before, After Picture
 
-	// Since is when the run began, if list and pictures are of two runs: times
+	// Since is a time before the run, if list and pictures are of two runs: times
 	// from then on are not compared with each other.
 	Since time.Time
 }
@@ -168,12 +169,12 @@ func (j *Judge) fate(path string) (verdict, bool) {
 		return v, true
 	}
 	v.Changed = difference(j.shown(before), v.Shot)
-	return v, v.Changed != 0 || before.Inode != "" && after.Type != "d" && after.Type != "l"
+	return v, v.Changed != 0 || after.Type != "d" && after.Type != "l"
 }
 
 // shown leaves away what a list does not tell.
 func (j *Judge) shown(s Shot) Shot {
-	s.Inode = ""
+	s.Inode, s.Links = "", ""
 	s.Time = j.time(s.Time)
 	if s.Type == "d" {
 		s.Time = ""
@@ -201,12 +202,13 @@ func difference(before, after Shot) plist.Change {
 	return c
 }
 
-// inodes returns the names of each inode, in the order of a list. Directories
-// have one, and a list knows symlinks only apart.
+// inodes returns the names of each inode that has several, in the order of a
+// list. A list knows symlinks only apart, and a file that is mounted elsewhere is
+// no hard link.
 func (p Picture) inodes() map[string][]string {
 	names := make(map[string][]string)
 	for _, path := range slices.SortedFunc(maps.Keys(p), plist.ComparePaths) {
-		if s := p[path]; s.Type != "d" && s.Type != "l" && s.Type != "s" {
+		if s := p[path]; !strings.Contains("dls", s.Type) && s.Links != "1" {
 			names[s.Inode] = append(names[s.Inode], path)
 		}
 	}

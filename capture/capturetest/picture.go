@@ -30,6 +30,7 @@ type Shot struct {
 	Xattrs string // name=hex words, sorted
 	Flags  uint32 // inode flags that lsattr(1) has a letter for and chattr(1) can set
 	Inode  string // device:number
+	Links  string // how many names the inode has
 }
 
 // Take takes a picture of a directory and what is mounted with it.
@@ -65,9 +66,9 @@ func (p Picture) paths(types string) []string {
 
 func (p Picture) find(t testing.TB, dir string) {
 	t.Helper()
-	const format = `%p\0%y\0%m\0%U:%G\0%s\0%T@\0%l\0%D:%i\0`
-	for f := range slices.Chunk(fields(output(t, dir, "", "find", ".", "-printf", format)), 8) {
-		s := Shot{Type: f[1], Mode: f[2], Owner: f[3], Time: nanoseconds(f[5]), Link: f[6], Inode: f[7]}
+	const format = `%p\0%y\0%m\0%U:%G\0%s\0%T@\0%l\0%D:%i\0%n\0`
+	for f := range slices.Chunk(fields(output(t, dir, "", "find", ".", "-printf", format)), 9) {
+		s := Shot{Type: f[1], Mode: f[2], Owner: f[3], Time: nanoseconds(f[5]), Link: f[6], Inode: f[7], Links: f[8]}
 		if s.Type == "f" {
 			s.Size = f[4]
 		}

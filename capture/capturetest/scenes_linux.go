@@ -85,8 +85,8 @@ var plainScenes = []Scene{
 	},
 	{
 		Name:      "a file that is a mount",
-		FileMount: "etc/hosts",
-		Before:    []Verb{Mkdir("etc"), Write("etc/hosts", "1"), Write("etc/other", "1")},
+		FileMount: [2]string{"hosts", "etc/hosts"},
+		Before:    []Verb{Mkdir("etc"), Write("hosts", "1"), Write("etc/hosts", "below"), Write("etc/other", "1")},
 		Run:       []Verb{Append("etc/hosts", "2"), Write("etc/other", "2")},
 	},
 	{
@@ -151,7 +151,7 @@ var changeScenes = []Scene{
 	},
 	{
 		Name:   "a directory there and back",
-		Before: []Verb{Mkdir("a"), Write("a/b", "1")},
+		Before: []Verb{Mkdir("a"), Write("a/b", "1"), Link("a/b", "c")},
 		Run:    []Verb{Rename("a", "b"), Rename("b", "a")},
 	},
 	{
@@ -211,6 +211,16 @@ var linkScenes = []Scene{
 		Run:    []Verb{Link("a", "b"), Link("x", "z"), Link("l", "m")},
 	},
 	{
+		Name:   "one of three names renamed and written",
+		Before: []Verb{Write("a", "1"), Link("a", "b"), Link("a", "c")},
+		Run:    []Verb{Rename("b", "d"), Append("d", "2")},
+	},
+	{
+		Name:   "a new name, and the old one gone",
+		Before: []Verb{Write("a", "1"), Write("x", "1"), Link("x", "y")},
+		Run:    []Verb{Link("a", "b"), Remove("a"), Remove("x"), Remove("y"), Write("x", "1"), Link("x", "y")},
+	},
+	{
 		Name:   "linked over another",
 		Before: []Verb{Write("a", "1"), Write("b", "1")},
 		Run:    []Verb{Shell("ln -f a b")},
@@ -256,6 +266,17 @@ var metadataScenes = []Scene{
 		},
 	},
 	{
+		Name:   "attributes of what is no file",
+		Before: []Verb{Symlink("x", "l"), Mknod("null", 1, 3), Mkfifo("p")},
+		Run:    []Verb{Setxattr("l", "security.l", "1"), Setxattr("null", "trusted.n", "2"), Setxattr("p", "trusted.p", "3")},
+	},
+	{
+		// Somebody else's overlays may have their layers here.
+		Name:   "attributes of overlays",
+		Before: []Verb{Mkdir("d"), Write("a", "1"), Setxattr("d", "trusted.overlay.x", "1"), Setxattr("a", "trusted.overlay.overlay.x", "2")},
+		Run:    []Verb{Mkdir("e"), Setxattr("e", "trusted.overlay.opaque", "y"), Setxattr("d", "user.overlay.x", "1"), Chmod("d", 0o700), Chmod("a", 0o600)},
+	},
+	{
 		Name:   "capabilities",
 		Needs:  "setcap",
 		Before: []Verb{Shell("cp /bin/true a; cp /bin/true c; setcap cap_net_raw+ep a; setcap cap_net_raw+ep c")},
@@ -271,7 +292,7 @@ var metadataScenes = []Scene{
 		Name:   "inode flags",
 		Needs:  "chattr",
 		Before: []Verb{Shell("touch a b; chattr +d a; chattr +A b")},
-		Run:    []Verb{Chmod("a", 0o600), Shell("chattr -A b; touch c; chattr +dA c; mkdir d; chattr +A d; touch d/inherits")},
+		Run:    []Verb{Chmod("a", 0o600), Shell("chattr -A b; touch c; chattr +dA c; chattr +S a; mkdir d; chattr +A d; touch d/inherits")},
 	},
 	{
 		Name: "umask",

@@ -30,9 +30,9 @@ type Scene struct {
 	// mounted for the scene.
 	Shelf string
 
-	// FileMount, if not "", is a file on which another file is mounted, as
-	// containers do it with /etc/hosts.
-	FileMount string
+	// FileMount, if not empty, is a file and another one on which it is mounted,
+	// as containers do it with /etc/hosts.
+	FileMount [2]string
 
 	// Notes are the kinds of notes that the result must have.
 	Notes []plist.NoteKind
@@ -94,7 +94,7 @@ func (s *Scene) test(t *testing.T, m capture.Method) {
 		Lacks(t, s.Needs, err)
 	}
 	native, captured := s.stage(t), s.stage(t)
-	j := Judge{Before: Take(t, native), Since: time.Now()}
+	j := Judge{Before: Take(t, native), Since: time.Now().Add(-time.Minute)}
 	want := s.native(t, native, "run")
 	j.After = Take(t, native)
 
@@ -130,12 +130,8 @@ func (s *Scene) stage(t *testing.T) string {
 	if status := s.native(t, dir, "before"); status != 0 {
 		t.Fatalf("setting the scene: exit status %d", status)
 	}
-	if s.FileMount != "" {
-		other := filepath.Join(t.TempDir(), "other")
-		if err := errors.Join(Write(other, "another file")(), Touch(other, old)()); err != nil {
-			t.Fatal(err)
-		}
-		mount(t, other, filepath.Join(dir, s.FileMount), "", syscall.MS_BIND)
+	if s.FileMount[0] != "" {
+		mount(t, filepath.Join(dir, s.FileMount[0]), filepath.Join(dir, s.FileMount[1]), "", syscall.MS_BIND)
 	}
 	return dir
 }
