@@ -80,12 +80,11 @@ func (p *planner) note(path, format string, args ...any) {
 // root or the package forbid it.
 func (r *Root) PlanUnpack(pkg Package, policy Policy) (*Plan, error) {
 	l := pkg.List.Packed()
-	pkg.List = l
 	p, err := r.newPlanner(l.Name, policy)
 	if err != nil {
 		return nil, err
 	}
-	p.pkg = pkg
+	p.pkg = Package{l, pkg.Tree}
 	if err := checkName(l.Name); err != nil {
 		p.refuse("", "", "%v", err)
 		return nil, p.refused
@@ -93,6 +92,7 @@ func (r *Root) PlanUnpack(pkg Package, policy Policy) (*Plan, error) {
 	if err := p.wantPackage(); err != nil {
 		return nil, err
 	}
+	p.noteShared(pkg.List)
 	if err := p.wantOldGone(); err != nil {
 		return nil, err
 	}
@@ -185,6 +185,19 @@ func (p *planner) wantPackage() error {
 		}
 	}
 	return p.wantParents()
+}
+
+// noteShared tells what the installation did to files that belong to no package,
+// and what is to be done instead: once for each rule.
+func (p *planner) noteShared(l *plist.List) {
+	told := make(map[string]bool)
+	for i := range l.Entries {
+		e := &l.Entries[i]
+		if rule := capture.RuleByName(e.Rule); e.Class == plist.ClassShared && rule != nil && !told[e.Rule] {
+			told[e.Rule] = true
+			p.note(e.Path, "is shared, and not in the package: %s", rule.Action)
+		}
+	}
 }
 
 // wantEntry decides what one entry of the package is to become.

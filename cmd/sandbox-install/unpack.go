@@ -43,7 +43,6 @@ func (f *targetFlags) registerPolicy(cmd *cobra.Command) *cobra.Command {
 	fl.BoolVar(&f.policy.Save, "save", false, "let files of yours give way; they are kept")
 	fl.BoolVar(&f.policy.KeepMine, "keep-mine", false, "leave files of yours in place, and the package's out")
 	fl.BoolVar(&f.dry, "plan", false, "print what would be done, and do nothing")
-	cmd.MarkFlagsMutuallyExclusive("save", "keep-mine")
 	return f.register(cmd)
 }
 
@@ -163,6 +162,9 @@ type changeVerb struct {
 
 // change plans or does, and tells about it.
 func (f *targetFlags) change(stdio *stdio, v changeVerb) error {
+	if f.policy.Save && f.policy.KeepMine {
+		return usagef("--save and --keep-mine: want one of them")
+	}
 	err := f.with(func(r *unpack.Root) error {
 		if f.dry {
 			p, err := v.plan(r)
