@@ -151,6 +151,9 @@ func TestValidate(t *testing.T) {
 		{"hard link to", []Entry{with(func(e *Entry) { e.Link = "e" })}},
 		{"hard link to", []Entry{file, with(func(e *Entry) { e.Path, e.Link, e.UID = "g", "f", 1 })}},
 		{"hard link to", []Entry{file, with(func(e *Entry) { e.Path, e.Link, e.Size = "g", "f", 2 })}},
+		{"hard link to", []Entry{
+			file, with(func(e *Entry) { e.Path, e.Link = "g", "f" }), with(func(e *Entry) { e.Path, e.Link = "h", "g" }),
+		}},
 		{"no directory", []Entry{file, with(func(e *Entry) { e.Path = "f/g" })}},
 		{"no directory", []Entry{{Op: OpDelete, Path: "f", Mode: fs.ModeDir}, with(func(e *Entry) { e.Path = "f/g" })}},
 		{"", []Entry{{Op: OpDelete, Path: "f", Mode: fs.ModeDir}, {Op: OpDelete, Path: "f/g"}, with(func(e *Entry) { e.Path = "f0" })}},

@@ -172,6 +172,17 @@ func FuzzDocument(f *testing.F) {
 	})
 }
 
+// TestContinuedLines: a logical line of mtree(5) is one line.
+func TestContinuedLines(t *testing.T) {
+	const s = "a \\\n type=file \\\n\tmode=0644\nb\n"
+	if doc := parse(t, "mtree", s); len(doc.Lines) != 2 || doc.Lines[1].Word != "b" {
+		t.Errorf("%d lines: %q", len(doc.Lines), doc.Lines)
+	}
+	if doc := parse(t, "pkgsrc", s); len(doc.Lines) != 4 {
+		t.Errorf("pkgsrc: %d lines", len(doc.Lines))
+	}
+}
+
 func TestParseUnknownFormat(t *testing.T) {
 	if _, err := Parse("rpm", ""); err == nil {
 		t.Error("rpm is no format")

@@ -50,6 +50,10 @@ func TestUpdate(t *testing.T) {
 			told:  "+ bin/b + share/locale/de/y.mo + share/locale/fr/x.mo",
 		},
 		{
+			name: "the top directory has no condition", format: "pkgsrc",
+			old: "${PLIST.x}a\n", items: files("a", "b"), want: "${PLIST.x}a\nb\n", told: "+ b",
+		},
+		{
 			name: "samples", format: "openbsd",
 			old:   "a\n@sample /etc/a\nb\n@sample /etc/b\n",
 			items: []Item{{Kind: KindFile, Path: "a"}, {Kind: KindSample, Path: "/etc/a", Text: "a"}, {Kind: KindFile, Path: "aa"}, {Kind: KindSample, Path: "/etc/aa", Text: "aa"}},

@@ -72,10 +72,10 @@ func TestSubstituteByEvidence(t *testing.T) {
 		{Name: "P", Values: []string{"3.11", "3.12"}},
 		{Name: "SAME", Values: []string{"constant", "constant"}},
 	}
-	a := files("always-1", "lib/libfoo.so.1", "lib/libbar.so.1", "share/1/1", "py3.11/constant", "only-1", "x1/1", "both-1", "odd-1-1")
-	b := files("always-1", "lib/libfoo.so.2", "lib/libbar.so.1", "share/2/1", "py3.12/constant", "x2/2", "both-1", "both-2", "odd-1-2", "odd-2-1")
+	a := files("always-1", "lib/libfoo.so.1", "lib/libbar.so.1", "share/1/1", "py3.11/constant", "only-1", "x1/1", "both-1", "odd-1-1", "w-1", "w-2")
+	b := files("always-1", "lib/libfoo.so.2", "lib/libbar.so.1", "share/2/1", "py3.12/constant", "x2/2", "both-1", "both-2", "odd-1-2", "odd-2-1", "w-2")
 	items, open := Substitute(a, b, vars)
-	want := []string{"always-1", "lib/libfoo.so.${V}", "lib/libbar.so.1", "share/${V}/1", "py${P}/${SAME}", "only-1", "x${V}/${V}", "both-1", "odd-1-1"}
+	want := []string{"always-1", "lib/libfoo.so.${V}", "lib/libbar.so.1", "share/${V}/1", "py${P}/${SAME}", "only-1", "x${V}/${V}", "both-1", "odd-1-1", "w-1", "w-2"}
 	if got := paths(items); !slices.Equal(got, want) {
 		t.Errorf("got\n%q\nwant\n%q", got, want)
 	}
@@ -83,7 +83,7 @@ func TestSubstituteByEvidence(t *testing.T) {
 	for _, r := range open {
 		told = append(told, r.Path+": "+r.Text)
 	}
-	if got := strings.Join(told, "\n"); got != "only-1: is only in the first capture\nodd-1-1: the second capture has more than one path that it may be there\n"+
+	if got := strings.Join(told, "\n"); got != "only-1: is only in the first capture\nodd-1-1: the second capture has more than one path that it may be there\nw-1: is only in the first capture\n"+
 		"both-2: is only in the second capture\nodd-1-2: is only in the second capture\nodd-2-1: is only in the second capture" {
 		t.Errorf("told\n%s", got)
 	}
