@@ -3,6 +3,7 @@ package rebase
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -78,12 +79,49 @@ func TestCrashInUndo(t *testing.T) {
 	}
 }
 
+func (b *bed) remove(name string) {
+	b.Helper()
+	if err := os.Remove(filepath.Join(b.dir, name)); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// TestCancel leaves everything as it was.
+func TestCancel(t *testing.T) {
+	b := newBed(t)
+	before := b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.AMD64, Base: defaultBase64}})
+	plan := b.plan(Policy{}, "/a.dll")
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := plan.Apply(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(b.db.Path); err == nil || !bytes.Equal(before["/a.dll"], b.read("/a.dll")) {
+		t.Error("something was written")
+	}
+	checkNoLitter(t, b.dir)
+}
+
+// TestUnwritable can not save the database, and so moves nothing.
+func TestUnwritable(t *testing.T) {
+	b := newBed(t)
+	before := b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.AMD64, Base: defaultBase64}})
+	b.db.Path = filepath.Join(b.dir, "none", "db")
+	if err := b.plan(Policy{}, "/a.dll").Apply(context.Background()); err == nil {
+		t.Error("no error")
+	}
+	if !bytes.Equal(before["/a.dll"], b.read("/a.dll")) {
+		t.Error("the file was moved, but is not recorded")
+	}
+	checkNoLitter(t, b.dir)
+}
+
 func TestCheck(t *testing.T) {
 	tests := map[string]struct {
 		want Problem
 		harm func(b *bed)
 	}{
-		"missing":        {Missing, func(b *bed) { os.Remove(filepath.Join(b.dir, "a.dll")) }},
+		"missing":        {Missing, func(b *bed) { b.remove("a.dll") }},
 		"a changed byte": {Modified, func(b *bed) { c := b.read("/a.dll"); c[0x500]++; b.writeFile("/a.dll", c) }},
 		"another image": {Modified, func(b *bed) {
 			b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.I386, Base: 0x10000000}})

@@ -18,12 +18,18 @@ import (
 func testRecords() []Record {
 	return []Record{
 		{Name: "/usr/bin/a b\xff\"\n.dll", Machine: I386, Base: 0x6fff0000, Size: 0x9000, Reserved: 0x20000},
-		{Name: "/usr/bin/b.dll", Machine: AMD64, Base: 0x3ffff0000, Size: 0x9000, Reserved: 0x10000,
-			File: &Identity{Length: 7100, Stamp: 1, CheckSum: 2, Digest: plist.Digest{3}}},
-		{Name: "/usr/bin/c.dll", Machine: ARM64, Base: 0x3fff00000, Size: 0x9000, Reserved: 0x10000,
-			File: &Identity{Length: 7100}, Was: &Past{Original{Base: 0x180000000, CheckSum: 7}, plist.Digest{9}}},
-		{Name: "/usr/bin/d.dll", Machine: AMD64, Base: 0x3ffe00000, Size: 0x9000, Reserved: 0x10000,
-			File: &Identity{Length: 7100}, Was: &Past{Original{0x180000000, 0, []byte("signature")}, plist.Digest{9}}},
+		{
+			Name: "/usr/bin/b.dll", Machine: AMD64, Base: 0x3ffff0000, Size: 0x9000, Reserved: 0x10000,
+			File: &Identity{Length: 7100, Stamp: 1, CheckSum: 2, Digest: plist.Digest{3}},
+		},
+		{
+			Name: "/usr/bin/c.dll", Machine: ARM64, Base: 0x3fff00000, Size: 0x9000, Reserved: 0x10000,
+			File: &Identity{Length: 7100}, Was: &Past{Original{Base: 0x180000000, CheckSum: 7}, plist.Digest{9}},
+		},
+		{
+			Name: "/usr/bin/d.dll", Machine: AMD64, Base: 0x3ffe00000, Size: 0x9000, Reserved: 0x10000,
+			File: &Identity{Length: 7100}, Was: &Past{Original{0x180000000, 0, []byte("signature")}, plist.Digest{9}},
+		},
 	}
 }
 

@@ -319,3 +319,44 @@ func TestCorpus(t *testing.T) {
 	}
 	t.Logf("%d of %d files moved", moved, len(files))
 }
+
+// TestCorpusApply lets everything real, and everything awkward, collide at once:
+// what is refused stays as it is, and undo gives back the rest.
+func TestCorpusApply(t *testing.T) {
+	b := newBed(t)
+	before := make(map[string][]byte)
+	var names []string
+	for _, file := range sharedCorpus(t) {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := "/" + filepath.Base(filepath.Dir(file)) + "/" + filepath.Base(file)
+		b.writeFile(name, content)
+		before[name], names = content, append(names, name)
+	}
+	if len(names) == 0 {
+		t.Skip("no ../shared/corpus/pe beside the repository")
+	}
+	plan := b.apply(Policy{}, names...)
+	for _, p := range plan.Placements {
+		if same := bytes.Equal(before[p.Name], b.read(p.Name)); same == (p.Action == Move) {
+			t.Errorf("%s: %s, but changed is %v", p.Name, p.Action, !same)
+		}
+	}
+	b.check()
+	var moved []string
+	for _, r := range b.db.Records() {
+		if r.Was != nil {
+			moved = append(moved, r.Name)
+		}
+	}
+	t.Logf("%d moved", len(moved))
+	b.undoAll(moved)
+	for _, name := range names {
+		if !bytes.Equal(before[name], b.read(name)) {
+			t.Errorf("%s: not restored", name)
+		}
+	}
+	checkNoLitter(t, b.dir)
+}

@@ -47,7 +47,7 @@ func rebasePlanCommand(stdio *stdio) *cobra.Command {
 		Use:   "plan --db FILE [flags] [FILE...]",
 		Short: "Show what apply would do, and change nothing",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := f.open(cmd.Context(), reading)
+			s, err := f.open(cmd.Context(), stdio, planning)
 			if err != nil {
 				return err
 			}
@@ -66,7 +66,7 @@ func rebasePlanCommand(stdio *stdio) *cobra.Command {
 					return err
 				}
 			}
-			return s.printPlacements(stdio, plan.Placements)
+			return s.printPlacements(plan.Placements)
 		},
 	}
 	f.registerDatabases(cmd)
@@ -93,7 +93,7 @@ func rebaseApplyCommand(stdio *stdio) *cobra.Command {
 		Use:   "apply --db FILE [flags] [FILE...]",
 		Short: "Move images to their own addresses, and record them",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := f.open(cmd.Context(), writing)
+			s, err := f.open(cmd.Context(), stdio, writing)
 			if err != nil {
 				return err
 			}
@@ -103,7 +103,7 @@ func rebaseApplyCommand(stdio *stdio) *cobra.Command {
 				return err
 			}
 			if f.policy.Compact && !s.full && !yes {
-				return errors.Join(s.printPlacements(stdio, plan.Placements), &hintedError{errors.New("nothing was done: this would place all images anew"), "--yes does it"})
+				return errors.Join(s.printPlacements(plan.Placements), &hintedError{errors.New("nothing was done: this would place all images anew"), "--yes does it"})
 			}
 			if err := plan.Apply(cmd.Context()); err != nil {
 				return err
@@ -113,7 +113,7 @@ func rebaseApplyCommand(stdio *stdio) *cobra.Command {
 					return err
 				}
 			}
-			return s.printPlacements(stdio, plan.Placements)
+			return s.printPlacements(plan.Placements)
 		},
 	}
 	f.registerDatabases(cmd)
@@ -130,7 +130,7 @@ func rebaseRegisterCommand(stdio *stdio) *cobra.Command {
 		Short: "Record images where they are, and move none",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.policy.Stay = true
-			s, err := f.open(cmd.Context(), writing)
+			s, err := f.open(cmd.Context(), stdio, writing)
 			if err != nil {
 				return err
 			}
@@ -142,7 +142,7 @@ func rebaseRegisterCommand(stdio *stdio) *cobra.Command {
 			if err := plan.Apply(cmd.Context()); err != nil {
 				return err
 			}
-			return s.printPlacements(stdio, plan.Placements)
+			return s.printPlacements(plan.Placements)
 		},
 	}
 	f.registerDatabases(cmd)
@@ -159,7 +159,7 @@ func rebaseUnregisterCommand(stdio *stdio) *cobra.Command {
 		Short: "Take images out of the database",
 		Long:  "Unregister takes images out of the database, by the names they are recorded by. The files are not touched.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := f.open(cmd.Context(), writing)
+			s, err := f.open(cmd.Context(), stdio, changing)
 			if err != nil {
 				return err
 			}
@@ -199,12 +199,12 @@ func rebaseInfoCommand(stdio *stdio) *cobra.Command {
 files as they are. They are sorted by machine and base; * marks one that overlaps
 another, also one in a database given by --base-db.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := f.open(cmd.Context(), optional)
+			s, err := f.open(cmd.Context(), stdio, optional)
 			if err != nil {
 				return err
 			}
 			defer s.close()
-			return s.info(stdio, args)
+			return s.info(args)
 		},
 	}
 	f.registerDatabases(cmd)
@@ -222,7 +222,7 @@ recorded (rebased by us) or another (modified), would undo to its original bytes
 and whether its addresses collide with another record's.`,
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := f.open(cmd.Context(), reading)
+			s, err := f.open(cmd.Context(), stdio, reading)
 			if err != nil {
 				return err
 			}
@@ -246,7 +246,7 @@ func rebaseUndoCommand(stdio *stdio) *cobra.Command {
 		Use:   "undo --db FILE (--all | FILE...)",
 		Short: "Give moved images their original bytes back",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := f.open(cmd.Context(), writing)
+			s, err := f.open(cmd.Context(), stdio, changing)
 			if err != nil {
 				return err
 			}
@@ -265,7 +265,7 @@ func rebaseUndoCommand(stdio *stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.printPlacements(stdio, placements)
+			return s.printPlacements(placements)
 		},
 	}
 	f.registerDatabases(cmd)
@@ -281,7 +281,7 @@ func rebaseTriggerCommand(stdio *stdio) *cobra.Command {
 		Short: "Ask for a full rebase by the next apply --discover",
 		Args:  exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := f.open(cmd.Context(), optional)
+			s, err := f.open(cmd.Context(), stdio, optional)
 			if err != nil {
 				return err
 			}

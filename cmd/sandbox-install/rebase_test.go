@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -104,6 +103,10 @@ func TestRebaseLife(t *testing.T) {
 		t.Errorf("info: %s", got)
 	}
 	b.run(0, "check"+flags)
+	b.write("/list", []byte(b.dir+"/usr/bin/a.dll\r\n"+b.dir+"/usr/bin/b.dll\n"))
+	if got := b.run(0, "apply"+flags+"-T DIR/list"); !strings.Contains(got, "0 moved, 2 kept") {
+		t.Errorf("apply of a list: %s", got)
+	}
 	if got := b.run(0, "apply"+flags+"DIR/usr/bin"); !strings.Contains(got, "0 moved, 2 kept") {
 		t.Errorf("second apply: %s", got)
 	}
@@ -262,12 +265,16 @@ func TestRebaseUsage(t *testing.T) {
 		"plan --db DIR/db --target dos DIR/usr/bin",
 		"info",
 	} {
-		err := errors.New("ran")
 		cmd := rebaseCommand(&stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr})
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true
 		cmd.SetArgs(strings.Fields(strings.ReplaceAll(line, "DIR", b.dir)))
-		if err = cmd.Execute(); err == nil {
+		if err := cmd.Execute(); err == nil {
 			t.Errorf("%s: accepted", line)
+		}
+	}
+	for _, line := range []string{"check --db DIR/none --root DIR", "undo --all --db DIR/none", "unregister --missing --db DIR/none", "info --db DIR/none"} {
+		if got := b.run(125, line); !strings.Contains(got, "no such file") {
+			t.Errorf("%s: %s", line, got)
 		}
 	}
 	if got := b.run(125, "plan --db DIR/not.db --root DIR DIR/usr/bin"); !strings.Contains(got, "neither rBiI nor our text form") {

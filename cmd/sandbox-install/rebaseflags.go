@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -125,6 +123,7 @@ func (f *rebaseFlags) completeRooms() error {
 
 // A rebaseSession is what a rebase command works on.
 type rebaseSession struct {
+	stdio  *stdio
 	flags  *rebaseFlags
 	dir    string // of root, on this system, without symbolic links
 	root   *rebase.Root
@@ -141,14 +140,16 @@ type use int
 const (
 	optional use = iota // reads it, if one is named
 	reading
-	writing // takes the lock, and may make a new one
+	planning // reads it, but it may be new
+	changing // takes the lock
+	writing  // takes the lock, and it may be new
 )
 
-func (f *rebaseFlags) open(ctx context.Context, u use) (*rebaseSession, error) {
+func (f *rebaseFlags) open(ctx context.Context, stdio *stdio, u use) (*rebaseSession, error) {
 	if f.db == "" && u != optional {
 		return nil, usagef("--db FILE is needed")
 	}
-	s := &rebaseSession{flags: f, policy: &f.policy}
+	s := &rebaseSession{stdio: stdio, flags: f, policy: &f.policy}
 	err := s.openRoot()
 	if err == nil {
 		err = s.openDatabases(ctx, u)
@@ -194,12 +195,12 @@ func (s *rebaseSession) openDatabases(ctx context.Context, u use) (err error) {
 	f := s.flags
 	s.db = rebase.NewDatabase(f.db)
 	if f.db != "" {
-		if u == writing {
+		if u >= changing {
 			if s.lock, err = rebase.AcquireLock(ctx, f.db); err != nil {
 				return err
 			}
 		}
-		if s.db, err = rebase.Open(f.db); errors.Is(err, fs.ErrNotExist) && u != optional {
+		if s.db, err = rebase.Open(f.db); errors.Is(err, fs.ErrNotExist) && (u == planning || u == writing) {
 			s.db, err = f.newDatabase()
 		}
 		if err != nil {
@@ -324,23 +325,8 @@ func (s *rebaseSession) listed() ([]string, error) {
 	if s.flags.list == "" {
 		return nil, nil
 	}
-	in := io.ReadCloser(os.Stdin)
-	if s.flags.list != "-" {
-		f, err := os.Open(s.flags.list)
-		if err != nil {
-			return nil, err
-		}
-		in = f
-	}
-	defer in.Close()
-	var names []string
-	sc := bufio.NewScanner(in)
-	for sc.Scan() {
-		if sc.Text() != "" {
-			names = append(names, sc.Text())
-		}
-	}
-	return names, sc.Err()
+	_, text, err := readText(s.stdio, []string{s.flags.list})
+	return strings.FieldsFunc(text, func(c rune) bool { return c == '\n' || c == '\r' }), err
 }
 
 // locate turns a path of this system into a file of the root. Symbolic links to

@@ -46,7 +46,7 @@ func printJSON(w io.Writer, v any) error {
 
 // printPlacements tells what is to be done or was done, and is exitFindings if
 // something could not be.
-func (s *rebaseSession) printPlacements(stdio *stdio, placements []rebase.Placement) error {
+func (s *rebaseSession) printPlacements(placements []rebase.Placement) error {
 	counts := make(map[rebase.Action]int)
 	out := make([]jsonPlacement, 0, len(placements))
 	for i := range placements {
@@ -54,18 +54,18 @@ func (s *rebaseSession) printPlacements(stdio *stdio, placements []rebase.Placem
 		counts[p.Action]++
 		out = append(out, newJSONPlacement(p))
 		if !s.flags.json && (s.flags.verbose || p.Action == rebase.Move || p.Action == rebase.Fail || p.Rule != "") {
-			fmt.Fprintln(stdio.out, placementLine(p))
+			fmt.Fprintln(s.stdio.out, placementLine(p))
 		}
 	}
 	for _, note := range s.notes {
-		fmt.Fprintf(stdio.err, "sandbox-install: note: %s\n", note)
+		fmt.Fprintf(s.stdio.err, "sandbox-install: note: %s\n", note)
 	}
 	if s.flags.json {
-		if err := printJSON(stdio.out, map[string]any{"placements": out}); err != nil {
+		if err := printJSON(s.stdio.out, map[string]any{"placements": out}); err != nil {
 			return err
 		}
 	} else {
-		fmt.Fprintf(stdio.err, "sandbox-install: %d moved, %d kept, %d left alone, %d skipped, %d failed\n",
+		fmt.Fprintf(s.stdio.err, "sandbox-install: %d moved, %d kept, %d left alone, %d skipped, %d failed\n",
 			counts[rebase.Move], counts[rebase.Keep], counts[rebase.Left], counts[rebase.Skip], counts[rebase.Fail])
 	}
 	if counts[rebase.Fail] > 0 {
@@ -123,11 +123,11 @@ func printFindings(stdio *stdio, findings []rebase.Finding, asJSON bool) error {
 }
 
 // info lists the records of the database, or the files named, by address.
-func (s *rebaseSession) info(stdio *stdio, args []string) error {
+func (s *rebaseSession) info(args []string) error {
 	db := s.db
 	if len(args) > 0 || s.flags.list != "" || s.flags.discover {
 		var err error
-		if db, err = s.asFound(stdio, args); err != nil {
+		if db, err = s.asFound(args); err != nil {
 			return err
 		}
 	} else if s.flags.db == "" {
@@ -142,20 +142,20 @@ func (s *rebaseSession) info(stdio *stdio, args []string) error {
 		return cmp.Or(cmp.Compare(a.Machine.String(), b.Machine.String()), cmp.Compare(a.Base, b.Base))
 	})
 	if s.flags.json {
-		return printInfoJSON(stdio, records, with)
+		return printInfoJSON(s.stdio, records, with)
 	}
 	for _, r := range records {
 		sign := ' '
 		if with[r.Name] != nil {
 			sign = '*'
 		}
-		fmt.Fprintf(stdio.out, "%-6v %c base %#012x size %#08x slot %#08x %s\n", r.Machine, sign, r.Base, r.Size, r.Reserved, r.Name)
+		fmt.Fprintf(s.stdio.out, "%-6v %c base %#012x size %#08x slot %#08x %s\n", r.Machine, sign, r.Base, r.Size, r.Reserved, r.Name)
 	}
 	return nil
 }
 
 // asFound returns a database of files as they are. What is no image is told.
-func (s *rebaseSession) asFound(stdio *stdio, args []string) (*rebase.Database, error) {
+func (s *rebaseSession) asFound(args []string) (*rebase.Database, error) {
 	files, err := s.files(args)
 	if err != nil {
 		return nil, err
@@ -164,7 +164,7 @@ func (s *rebaseSession) asFound(stdio *stdio, args []string) (*rebase.Database, 
 	for _, file := range files {
 		h, err := s.readHeader(file)
 		if err != nil {
-			fmt.Fprintf(stdio.err, "sandbox-install: %s: %v\n", file.Name, err)
+			fmt.Fprintf(s.stdio.err, "sandbox-install: %s: %v\n", file.Name, err)
 			continue
 		}
 		db.Put(h.Record(file.Name))
