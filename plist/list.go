@@ -152,38 +152,43 @@ func (l *List) Find(path string) *Entry {
 	return &l.Entries[i]
 }
 
-// Brief returns a copy of l in which what is not packed is only mentioned: its
-// attributes (times, sizes, digests of caches and logs) differ from run to run.
-// A hard link whose first name is not packed is repaired: the first packed name
-// becomes the first name.
-func (l *List) Brief() *List {
-	out := *l
-	out.Entries = make([]Entry, len(l.Entries))
-	first := make(map[string]string) // first name in l -> first packed name
-	for i, e := range l.Entries {
+// Brief makes of what is not packed a mere mention: its attributes (times,
+// sizes, digests of caches and logs) differ from run to run. A hard link whose
+// first name is not packed is repaired: the first packed name becomes the first
+// name.
+func (l *List) Brief() {
+	first := make(map[string]string) // a name that hard links have -> the first packed one
+	for i := range l.Entries {
+		if e := &l.Entries[i]; e.IsHardlink() {
+			first[e.Link] = ""
+		}
+	}
+	for i := range l.Entries {
+		e := &l.Entries[i]
+		_, linked := first[e.Path]
 		switch {
 		case !e.Packed():
-			e = Entry{Op: e.Op, Changed: e.Changed, Class: e.Class, Rule: e.Rule, Path: e.Path, Mode: e.Mode.Type()}
+			*e = Entry{Op: e.Op, Changed: e.Changed, Class: e.Class, Rule: e.Rule, Path: e.Path, Mode: e.Mode.Type()}
 		case e.IsHardlink():
-			body, ok := first[e.Link]
-			if !ok {
+			body := first[e.Link]
+			if body == "" {
 				first[e.Link] = e.Path
 			}
 			e.Link = body
-		case e.Op != OpDelete:
+		case linked:
 			first[e.Path] = e.Path
 		}
-		out.Entries[i] = e
 	}
-	return &out
 }
 
 // Packed returns a copy of l with only the entries that go into a package, hard
 // links repaired as Brief does.
 func (l *List) Packed() *List {
-	out := l.Brief()
+	out := *l
+	out.Entries = slices.Clone(l.Entries)
+	out.Brief()
 	out.Entries = slices.DeleteFunc(out.Entries, func(e Entry) bool { return !e.Packed() })
-	return out
+	return &out
 }
 
 // ClampTimes sets every time after limit to limit, as SOURCE_DATE_EPOCH's

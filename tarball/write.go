@@ -37,8 +37,11 @@ const fullComment = "whole capture"
 // The same list and content give the same bytes, on any machine. After an error
 // what w got is to be thrown away.
 func Write(w io.Writer, l *plist.List, tree plist.Tree, o Options) error {
-	if !o.Full && slices.ContainsFunc(l.Entries, func(e plist.Entry) bool { return !e.Packed() }) {
-		l = l.Brief()
+	if !o.Full && slices.ContainsFunc(l.Entries, func(e plist.Entry) bool { return !e.Packed() && e.Described() }) {
+		brief := *l
+		brief.Entries = slices.Clone(l.Entries)
+		brief.Brief()
+		l = &brief
 	}
 	z, err := compressions[o.Compression].compress(w)
 	if err != nil {

@@ -163,11 +163,12 @@ func (f *packFlags) pack(ctx context.Context, stdio *stdio, s *summary, files ca
 	}
 	defer rebased.close()
 	s.count(files.list)
+	files.list.Brief()
 	base := filepath.Join(f.dir, f.name+"-"+f.version)
 	tarName := base + f.compress.Suffix()
-	text, textErr := f.text(stdio, base+".plist", files.list.Packed())
+	text, textErr := f.text(stdio, base+".plist", files.list)
 
-	tar, err := f.writeTar(ctx, stdio, tarName, capturedFiles{files.list.Brief(), files.tree}, false)
+	tar, err := f.writeTar(ctx, stdio, tarName, files, false)
 	if err != nil {
 		return err
 	}
@@ -204,18 +205,26 @@ const formatAuto = "auto"
 
 // text is the packing list in the wanted text form.
 func (f *packFlags) text(stdio *stdio, name string, l *plist.List) ([]byte, error) {
-	var text bytes.Buffer
-	if f.format.value != formatAuto {
-		err := dialect.Write(&text, f.format.value, l)
-		return text.Bytes(), err
+	format := f.format.value
+	if format == formatAuto {
+		format = "pkgsrc"
 	}
-	err := dialect.Write(&text, "pkgsrc", l)
+	text, err := packedText(format, l)
 	var unexpressible *dialect.Unexpressible
-	if errors.As(err, &unexpressible) {
+	if f.format.value == formatAuto && errors.As(err, &unexpressible) {
 		fmt.Fprintf(stdio.err, "sandbox-install: %s is in the native form: %v\n", name, err)
-		text.Reset()
-		err = dialect.Write(&text, dialect.Native, l)
+		return packedText(dialect.Native, l)
 	}
+	return text, err
+}
+
+// packedText is a list of what is packed.
+func packedText(format string, l *plist.List) ([]byte, error) {
+	if format == dialect.Native { // the others leave out the rest by themselves
+		l = l.Packed()
+	}
+	var text bytes.Buffer
+	err := dialect.Write(&text, format, l)
 	return text.Bytes(), err
 }
 
