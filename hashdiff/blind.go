@@ -63,7 +63,7 @@ func (r *Record) isDir() bool    { return r != nil && r.Mode.IsDir() }
 // loseSpecial turns what no list can hold into nothing and says so: sockets, and
 // on some systems other things that are no files.
 func (d *differ) loseSpecial(p *pair) {
-	if p.after.isSpecial() && (p.before == nil || !d.apart || capture.Difference(&p.before.Entry, &p.after.Entry) != 0) {
+	if p.after.isSpecial() && !d.isAsBefore(p) {
 		d.list.Notes = append(d.list.Notes, plist.Note{
 			Kind: plist.NoteLost,
 			Text: fmt.Sprintf("%s %q was made or changed, and neither list nor tarball can hold it", p.after.special(), "/"+p.after.Path),
@@ -77,6 +77,12 @@ func (d *differ) loseSpecial(p *pair) {
 	if p.before != nil && p.before.Mode.Type() == fs.ModeIrregular {
 		p.before = nil
 	}
+}
+
+// isAsBefore reports whether nothing differs, as far as stamps tell.
+func (d *differ) isAsBefore(p *pair) bool {
+	return p.before != nil && (d.apart || sameStamp(&p.before.Stamp, &p.after.Stamp)) &&
+		capture.Difference(&p.before.Entry, &p.after.Entry) == 0
 }
 
 func (r *Record) isSpecial() bool { return r.special() != "" }

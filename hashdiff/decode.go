@@ -230,6 +230,7 @@ func (d *decoder) stamp() (s Stamp) {
 	s.Size = d.varint()
 	s.ModTime = d.time()
 	s.Changed = d.time()
+	s.Born = d.time()
 	return s
 }
 

@@ -76,7 +76,7 @@ func (d *dir) list(buf []byte) ([]name, error) {
 // stat reads the stamp and the mode of a name.
 func (d *dir) stat(name string) (Stamp, fs.FileMode, error) {
 	var st unix.Statx_t
-	err := unix.Statx(d.fd, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, unix.STATX_BASIC_STATS, &st)
+	err := unix.Statx(d.fd, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st)
 	if err != nil {
 		return Stamp{}, 0, err
 	}
@@ -85,6 +85,7 @@ func (d *dir) stat(name string) (Stamp, fs.FileMode, error) {
 		Size:    int64(st.Size),
 		ModTime: Time{st.Mtime.Sec, st.Mtime.Nsec},
 		Changed: Time{st.Ctime.Sec, st.Ctime.Nsec},
+		Born:    Time{st.Btime.Sec, st.Btime.Nsec},
 	}
 	return s, plist.ModeFromUnix(uint32(st.Mode)), nil
 }

@@ -193,7 +193,8 @@ func appendStamp(b []byte, s *Stamp) []byte {
 	b = binary.AppendUvarint(b, uint64(s.Nlink))
 	b = binary.AppendVarint(b, s.Size)
 	b = appendTime(b, s.ModTime)
-	return appendTime(b, s.Changed)
+	b = appendTime(b, s.Changed)
+	return appendTime(b, s.Born)
 }
 
 func appendTime(b []byte, t Time) []byte {

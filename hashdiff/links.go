@@ -1,29 +1,32 @@
 package hashdiff
 
 import (
-	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
 // A link is an entry that has, or had, more than one name. Whenever a name comes
 // or goes the change time of the file is set, so all its names are met.
 type link struct {
-	entry         int           // index in the list
-	before, after capture.Inode // before.Nlink is 0 if the name was not there as this type
+	entry         int   // index in the list
+	before, after Stamp // before.Nlink is 0 if the name was not there as this type
 }
 
 // A company is the links of each inode.
 type company map[inodeKey][]link
 
-type inodeKey struct{ dev, ino uint64 }
+// An inodeKey is the same for all names of a file.
+type inodeKey struct {
+	dev, ino uint64
+	born     Time
+}
 
-func key(i capture.Inode) inodeKey { return inodeKey{i.Dev, i.Ino} }
+func key(s *Stamp) inodeKey { return inodeKey{s.Dev, s.Ino, s.Born} }
 
 // addLink notes that the entry to be added next has or had other names.
 func (d *differ) addLink(p *pair) {
-	n := link{entry: len(d.list.Entries), after: p.after.Stamp.Inode}
+	n := link{entry: len(d.list.Entries), after: p.after.Stamp}
 	if p.before != nil {
-		n.before = p.before.Stamp.Inode
+		n.before = p.before.Stamp
 	}
 	if n.before.Nlink > 1 || n.after.Nlink > 1 {
 		d.links = append(d.links, n)
@@ -35,9 +38,9 @@ func (d *differ) addLink(p *pair) {
 func (d *differ) resolveLinks() {
 	before, after := make(company), make(company)
 	for _, n := range d.links {
-		after[key(n.after)] = append(after[key(n.after)], n)
+		after[key(&n.after)] = append(after[key(&n.after)], n)
 		if n.before.Nlink > 0 {
-			before[key(n.before)] = append(before[key(n.before)], n)
+			before[key(&n.before)] = append(before[key(&n.before)], n)
 		}
 	}
 	for _, n := range d.links {
@@ -53,8 +56,8 @@ func (d *differ) resolveLinks() {
 
 // joined reports whether a name has the company of one that it did not have.
 func (after company) joined(n link) bool {
-	for _, other := range after[key(n.after)] {
-		if other.before.Nlink == 0 || !other.before.SameFile(n.before) {
+	for _, other := range after[key(&n.after)] {
+		if other.before.Nlink == 0 || !other.before.isFile(&n.before) {
 			return true
 		}
 	}
@@ -65,11 +68,11 @@ func (after company) joined(n link) bool {
 // company of one that is still there. In another tree it can not be told which
 // of the two was replaced.
 func (d *differ) left(n link, before company) bool {
-	if !d.apart && n.before.SameFile(n.after) {
+	if !d.apart && n.before.isFile(&n.after) {
 		return false
 	}
-	for _, other := range before[key(n.before)] {
-		if !other.after.SameFile(n.after) {
+	for _, other := range before[key(&n.before)] {
+		if !other.after.isFile(&n.after) {
 			return true
 		}
 	}

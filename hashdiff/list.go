@@ -11,8 +11,8 @@ import (
 // Diff returns what happened between two snapshots: everything that a path now
 // has if it is another than before.
 //
-// A path of the same stamp was left alone. One of another stamp that has nothing
-// else changed was written as it was before, and is plist.ClassIdentical.
+// A path of the same stamp was left alone. One that is another file, but has nothing
+// else changed, was written as it was before, and is plist.ClassIdentical.
 func Diff(before, after Source) (*plist.List, error) {
 	d := &differ{list: &plist.List{}}
 	if err := compare(before, after, d.pair); err != nil {
@@ -42,14 +42,14 @@ type differ struct {
 // A mark says of an entry how it came into the list.
 type mark uint8
 
-// An entry is unwritten if its stamp does not tell that this very name was
-// written: it stays only if something differs.
+// An entry is unwritten if nothing tells that this very name was written: it stays
+// only if something differs.
 const unwritten mark = 1
 
 // pair lists one path.
 func (d *differ) pair(p pair) error {
 	if !d.met && p.before != nil && p.after != nil {
-		d.met, d.apart = true, !p.before.Stamp.SameFile(p.after.Stamp.Inode) || p.before.Stamp == Stamp{}
+		d.met, d.apart = true, !p.before.Stamp.isFile(&p.after.Stamp) || p.before.Stamp == Stamp{}
 	}
 	if d.isLeftAlone(&p) || d.isUnknown(&p) {
 		return nil
@@ -87,9 +87,9 @@ func (d *differ) modified(p pair) {
 		return
 	}
 	var m mark
-	// A new or lost name sets the change time of all others.
-	relinked := before.Stamp.SameFile(after.Stamp.Inode) && before.Stamp.Nlink != after.Stamp.Nlink
-	if d.apart || relinked || sameStamp(&before.Stamp, &after.Stamp) {
+	// The change time of the same file is set by a new name, too, and by chmod(2) to
+	// what it was.
+	if d.apart || before.Stamp.isFile(&after.Stamp) {
 		m = unwritten
 	}
 	d.addFile(p, plist.Entry{Op: plist.OpModify, Changed: changed}, m)

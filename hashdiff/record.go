@@ -26,7 +26,12 @@ type Stamp struct {
 	Size    int64
 	ModTime Time
 	Changed Time // ctime
+	Born    Time // zero where the file system does not tell
 }
+
+// isFile reports whether two stamps are of one file, whatever its attributes. An
+// inode number alone is used again, often at once.
+func (s *Stamp) isFile(o *Stamp) bool { return s.SameFile(o.Inode) && s.Born == o.Born }
 
 // Time is a time as the kernel has it.
 type Time struct {

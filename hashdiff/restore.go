@@ -25,11 +25,11 @@ func host(path string) string { return filepath.FromSlash(path) }
 // make makes a name that is not there, without attributes, or as a further name of
 // a file that is.
 func (r *restorer) make(rec *Record) error {
-	if first, ok := r.names[key(rec.Stamp.Inode)]; ok && rec.Stamp.Nlink > 1 && !rec.Mode.IsDir() {
+	if first, ok := r.names[key(&rec.Stamp)]; ok && rec.Stamp.Nlink > 1 && !rec.Mode.IsDir() {
 		return r.root.Link(host(first), host(rec.Path))
 	}
 	if rec.Stamp.Nlink > 1 && !rec.Mode.IsDir() {
-		r.names[key(rec.Stamp.Inode)] = rec.Path
+		r.names[key(&rec.Stamp)] = rec.Path
 	}
 	switch rec.Mode.Type() {
 	case 0:

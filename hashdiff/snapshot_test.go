@@ -21,7 +21,7 @@ import (
 func record(path string, change func(*Record)) *Record {
 	r := &Record{
 		Entry:  plist.Entry{Path: path, Mode: 0o644, UID: 1, GID: 2, ModTime: time.Unix(-5, 6), Size: 7},
-		Stamp:  Stamp{Inode: capture.Inode{Dev: 1 << 40, Ino: 1<<64 - 1, Nlink: 3}, Size: 7, ModTime: Time{-5, 6}, Changed: Time{1 << 40, 999999999}},
+		Stamp:  Stamp{Inode: capture.Inode{Dev: 1 << 40, Ino: 1<<64 - 1, Nlink: 3}, Size: 7, ModTime: Time{-5, 6}, Changed: Time{1 << 40, 999999999}, Born: Time{3, 4}},
 		Hashed: true,
 	}
 	r.Digest[0], r.Digest[31] = 1, 2
@@ -198,6 +198,7 @@ func TestEarlierSnapshot(t *testing.T) {
 		{"other size", func(r *Record) { r.Stamp.Size++ }, false},
 		{"other mtime", func(r *Record) { r.Stamp.ModTime.Nsec ^= 1 }, false},
 		{"other ctime", func(r *Record) { r.Stamp.Changed.Nsec ^= 1 }, false},
+		{"other birth", func(r *Record) { r.Stamp.Born.Sec++ }, false},
 		{"no stamp", func(r *Record) { r.Stamp = Stamp{} }, false},
 	} {
 		if tt.lie && (truth.Stamp == Stamp{}) {

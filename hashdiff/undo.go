@@ -148,9 +148,9 @@ func (p *pair) stands() bool {
 		return true
 	case !p.before.Mode.IsRegular(): // its content is not to be rewritten in place
 		return p.before.Link == p.after.Link && p.before.Major == p.after.Major && p.before.Minor == p.after.Minor &&
-			p.before.Stamp.SameFile(p.after.Stamp.Inode)
+			p.before.Stamp.isFile(&p.after.Stamp)
 	}
-	return p.before.Stamp.SameFile(p.after.Stamp.Inode)
+	return p.before.Stamp.isFile(&p.after.Stamp)
 }
 
 func (p *pair) intruder() *Record {
@@ -178,7 +178,7 @@ func (p *pair) overwritten() *Record {
 func (u *undoer) meetNames() {
 	for i := range u.pairs {
 		if p := &u.pairs[i]; p.stands() && p.before.Stamp.Nlink > 1 && !p.before.Mode.IsDir() {
-			u.names[key(p.before.Stamp.Inode)] = p.before.Path
+			u.names[key(&p.before.Stamp)] = p.before.Path
 		}
 	}
 }
@@ -193,7 +193,7 @@ func (u *undoer) rewrite(r *Record) error {
 	if err := u.remove(r.Path); err != nil {
 		return err
 	}
-	delete(u.names, key(r.Stamp.Inode))
+	delete(u.names, key(&r.Stamp))
 	return u.make(r)
 }
 

@@ -1,0 +1,206 @@
+package hashdiff
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/capture/capturetest"
+)
+
+// samePicture compares all that outside tools see of a tree, but inode numbers: of
+// those only who shares one with whom.
+func samePicture(t testing.TB, got, want capturetest.Picture) {
+	t.Helper()
+	companies := func(p capturetest.Picture) map[string]string {
+		names := make(map[string][]string)
+		for path, s := range p {
+			names[s.Inode] = append(names[s.Inode], path)
+		}
+		of := make(map[string]string)
+		for path, s := range p {
+			slices.Sort(names[s.Inode])
+			of[path] = strings.Join(names[s.Inode], " = ")
+		}
+		return of
+	}
+	gotOf, wantOf := companies(got), companies(want)
+	for path := range want {
+		g, w := got[path], want[path]
+		g.Inode, w.Inode = gotOf[path], wantOf[path]
+		if g != w {
+			t.Errorf("%q\n is %+v\nwas %+v", path, g, w)
+		}
+	}
+	for path := range maps.Keys(got) {
+		if _, ok := want[path]; !ok {
+			t.Errorf("%q is new: %+v", path, got[path])
+		}
+	}
+}
+
+// livePlace is a forest on the live system, and the command that disturbs it.
+func livePlace(t testing.TB, seed uint64) (string, capture.Command) {
+	t.Helper()
+	capturetest.NeedRoot(t)
+	dir := t.TempDir()
+	forest(t, dir, plots)
+	cmd := command("", seed)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Args[0], cmd.Staging = self, t.TempDir()
+	cmd.Env = append(cmd.Env, disturbRoot+"="+dir)
+	return dir, cmd
+}
+
+// TestRollBack is laws L1 and L4 on the live system.
+func TestRollBack(t *testing.T) {
+	for seed := range uint64(3) {
+		dir, cmd := livePlace(t, seed*plots)
+		before := capturetest.Take(t, dir)
+		result, err := (&Method{Scope: []string{dir}, RollBack: true}).Run(t.Context(), cmd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := &capturetest.Judge{Before: below(dir, before), After: below(dir, capturetest.Take(t, dir))}
+		if len(result.List.Packed().Entries) < plots {
+			t.Errorf("only %d entries: this tests nothing", len(result.List.Entries))
+		}
+		j.Check(t, result.List, result.Tree)
+		if err := result.Close(); err != nil {
+			t.Error(err)
+		}
+		samePicture(t, capturetest.Take(t, dir), before)
+		isEmpty(t, cmd.Staging)
+	}
+}
+
+// below gives a picture of a directory the entry paths of the whole system.
+func below(dir string, p capturetest.Picture) capturetest.Picture {
+	moved := make(capturetest.Picture)
+	for path, s := range p {
+		moved[strings.TrimPrefix(filepath.Join(dir, path), "/")] = s
+	}
+	return moved
+}
+
+func isEmpty(t testing.TB, dir string) {
+	t.Helper()
+	found, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range found {
+		t.Errorf("left in staging: %s", d.Name())
+	}
+}
+
+// A run that was killed after its command began is rolled back by Recover, even if
+// that was killed before; one that is alive is left alone.
+func TestRecover(t *testing.T) {
+	dir, cmd := livePlace(t, 7)
+	before := capturetest.Take(t, dir)
+	s, err := newStaging(cmd.Staging)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &run{method: &Method{Scope: []string{dir}, RollBack: true}, cmd: cmd, staging: s}
+	if _, err := r.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if roots, err := Recover(t.Context(), cmd.Staging); err != nil || roots != nil {
+		t.Errorf("recovered a run that is alive: %v, %v", roots, err)
+	}
+	if err := s.lock.Close(); err != nil { // as if killed
+		t.Fatal(err)
+	}
+	disturb(dir, plots, 12345) // as a roll back that was killed on its way might leave it
+	roots, err := Recover(t.Context(), cmd.Staging)
+	if err != nil || !slices.Equal(roots, []string{"/"}) {
+		t.Errorf("recovered %v, %v", roots, err)
+	}
+	samePicture(t, capturetest.Take(t, dir), before)
+	isEmpty(t, cmd.Staging)
+}
+
+// What the command made immutable or append-only, or took such a flag from, is
+// put back too.
+func TestRollBackFlags(t *testing.T) {
+	dir, cmd := livePlace(t, 1)
+	name := filepath.Join(dir, "fixed")
+	if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	setFlag(t, name, unix.STATX_ATTR_APPEND)
+	t.Cleanup(func() { setFlag(t, name, 0) })
+	before := capturetest.Take(t, dir)
+	cmd.Args = []string{"/bin/sh", "-c", "cd " + dir + " && chattr -a fixed && echo y >fixed && chattr +i fixed && echo z >new && chattr +i new"}
+	result, err := (&Method{Scope: []string{dir}, RollBack: true}).Run(t.Context(), cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.ExitCode != 0 {
+		t.Errorf("exit status %d", result.ExitCode)
+	}
+	if err := result.Close(); err != nil {
+		t.Error(err)
+	}
+	samePicture(t, capturetest.Take(t, dir), before)
+}
+
+func setFlag(t testing.TB, name string, flag int) {
+	t.Helper()
+	f, err := os.Open(name)
+	if err == nil {
+		err = errors.Join(unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flag), f.Close())
+	}
+	if err != nil {
+		capturetest.Lacks(t, "inode flags", err)
+	}
+}
+
+// A tree that is too large to be kept is refused before the command is run.
+func TestKeepNeedsSpace(t *testing.T) {
+	dir, cmd := livePlace(t, 1)
+	big := filepath.Join(dir, "big")
+	f, err := os.Create(big)
+	if err == nil {
+		err = errors.Join(f.Truncate(1<<20), f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	k := keep{filepath.Join(cmd.Staging, "keep")}
+	records := scanAll(t, dir)
+	for _, r := range records {
+		r.Path = strings.TrimPrefix(filepath.Join(dir, r.Path), "/")
+	}
+	i := slices.IndexFunc(records, func(r *Record) bool { return r.Size == 1<<20 })
+	if err := os.Mkdir(k.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if copied, err := k.keep(root, records[i], 1<<20); err != nil || copied != 0 && copied != 1<<20 {
+		t.Errorf("%d, %v", copied, err)
+	}
+	if err := os.RemoveAll(k.dir); err != nil {
+		t.Fatal(err)
+	}
+	_, err = k.keep(root, records[i], 1<<20-1)
+	if cloned := err == nil; !cloned && !errors.Is(err, errNoSpace) {
+		t.Errorf("%v, want %v", err, errNoSpace)
+	}
+}
