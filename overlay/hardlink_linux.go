@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -85,47 +86,40 @@ func (w *walker) siblings(ctx context.Context) error {
 	if names == 0 || w.layer.upper == nil {
 		return nil
 	}
-	from, err := newCursor(w.layer.lower)
-	if err != nil {
-		return err
-	}
-	s := siblingSearch{walker: w, at: from, inos: inos, left: names}
-	defer s.at.close()
+	s := siblingSearch{walker: w, inos: inos, left: names}
 	if err := s.dir(ctx, w.layer.path); err != nil {
 		return err
 	}
+	slices.SortFunc(s.found, plist.ComparePaths)
 	return w.visitApart(ctx, s.found)
 }
 
 // A siblingSearch looks through all of lower for names of certain inodes.
+//
+// Unlike what the walk visits, most of it has nothing to do with the command, and
+// goes on living: a directory may be gone when its turn comes, or have moved, so
+// that ".." would not be the way back. Each is opened from the root.
 type siblingSearch struct {
 	*walker
-	at    cursor
 	inos  map[uint64]bool
 	left  int      // names not found yet; some may lie out of sight, below a mount
-	found []string // entry paths, in order
+	found []string // entry paths
 }
 
-// dir reads a directory and those below it. Only names whose number fits are
-// looked at more closely: a number means something only on its own device, and
-// some file systems have none to tell here, which FUSE says by all ones.
+const unknownIno = 0xffffffff // FUSE_UNKNOWN_INO of libfuse
+
+// dir searches a directory and those below it.
 func (s *siblingSearch) dir(ctx context.Context, dir string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	var names []dirent
-	err := s.at.read(func(d dirent) {
-		if d.typ == unix.DT_DIR || d.typ == unix.DT_UNKNOWN || s.inos[d.ino] || d.ino == unknownIno {
-			names = append(names, d)
-		}
-	})
-	if err != nil {
+	below, err := s.read(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("harvest hard links in %q: %w", dir, err)
 	}
-	slices.SortFunc(names, func(a, b dirent) int { return plist.ComparePaths(a.name, b.name) })
-	for _, d := range names {
-		if below := join(dir, d.name); s.left > 0 && !s.mounts[below] {
-			if err := s.name(ctx, below, d); err != nil {
+	for _, name := range below {
+		if path := join(dir, name); s.left > 0 && !s.mounts[path] {
+			if err := s.dir(ctx, path); err != nil {
 				return err
 			}
 		}
@@ -133,30 +127,49 @@ func (s *siblingSearch) dir(ctx context.Context, dir string) error {
 	return nil
 }
 
-const unknownIno = 0xffffffff // FUSE_UNKNOWN_INO of libfuse
+// read looks at the names of a directory and returns those that are directories.
+// Other names are only looked at more closely if their number fits: a number means
+// something only on its own device, and some file systems have none to tell here,
+// which FUSE says by all ones.
+func (s *siblingSearch) read(dir string) (dirs []string, err error) {
+	fd, err := openDir(int(s.layer.lower.Fd()), s.layer.inside(dir))
+	if err != nil {
+		return nil, err
+	}
+	at := cursor{fd}
+	defer at.close()
+	if err := at.move("."); err != nil { // to read, for it was opened with O_PATH
+		return nil, err
+	}
+	var names []dirent
+	err = at.read(func(d dirent) {
+		if d.typ == unix.DT_DIR || d.typ == unix.DT_UNKNOWN || s.inos[d.ino] || d.ino == unknownIno {
+			names = append(names, d)
+		}
+	})
+	for _, d := range names {
+		f := &file{Entry: plist.Entry{Mode: fs.ModeDir}}
+		if d.typ != unix.DT_DIR {
+			if f, err = kind(at, d.name); err != nil {
+				return nil, err
+			}
+		}
+		if f.is(fs.ModeDir) {
+			dirs = append(dirs, d.name)
+		} else if f != nil {
+			s.file(join(dir, d.name), f)
+		}
+	}
+	return dirs, err
+}
 
-func (s *siblingSearch) name(ctx context.Context, path string, d dirent) error {
-	f := &file{Entry: plist.Entry{Mode: fs.ModeDir}}
-	if d.typ != unix.DT_DIR {
-		var err error
-		if f, err = kind(s.at, d.name); err != nil || f == nil {
-			return err
-		}
+// file keeps a name that the walk has not met of an inode that it has.
+func (s *siblingSearch) file(path string, f *file) {
+	i, ok := s.links.lowers[key(f.Inode)]
+	if ok && i.met < i.nlink && !s.mounts[path] && !s.has(path) {
+		s.found = append(s.found, path)
+		s.left--
 	}
-	if !f.is(fs.ModeDir) {
-		if i, ok := s.links.lowers[key(f.Inode)]; ok && i.met < i.nlink && !s.has(path) {
-			s.found = append(s.found, path)
-			s.left--
-		}
-		return nil
-	}
-	if err := s.at.move(d.name); err != nil {
-		return fmt.Errorf("harvest hard links in %q: %w", path, err)
-	}
-	if err := s.dir(ctx, path); err != nil {
-		return err
-	}
-	return s.at.move("..")
 }
 
 // has reports whether the walk has an entry for the path. Names that it met

@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -48,7 +50,7 @@ func TestDeep(t *testing.T) {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	low := unix.Rlimit{Cur: 500, Max: limit.Max}
+	low := unix.Rlimit{Cur: 200, Max: limit.Max}
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
 		t.Fatal(err)
 	}
@@ -57,13 +59,14 @@ func TestDeep(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	const depth = 3000
+	const depth = 300
+	const step = "/a-name-to-be-repeated"
 	lower := t.TempDir()
-	deep(t, lower, "old", depth, "echo 1 >a; ln a b; echo 2 >c")
-	deep(t, lower, "gone", depth, "")
+	deep(t, lower, "old"+strings.Repeat(step, depth-1), "echo 1 >a; ln a b; echo 2 >c")
+	deep(t, lower, "gone"+strings.Repeat(step, depth-1), "")
 	u := newUnion(t, lower, t.TempDir(), runOptions)
-	deep(t, u.mergedDir, "old", depth, "echo 22 >b; rm c")
-	deep(t, u.mergedDir, "new", depth, "echo 3 >a")
+	deep(t, u.mergedDir, "old"+strings.Repeat(step, depth-1), "echo 22 >b; rm c")
+	deep(t, u.mergedDir, "new"+strings.Repeat(step, depth-1), "echo 3 >a")
 	shell(t, u.mergedDir, "rm -r gone")
 
 	list, tree, err := harvest(t.Context(), []layer{u.layer}, nil)
@@ -73,12 +76,12 @@ func TestDeep(t *testing.T) {
 	defer tree.Close()
 	var want []string
 	for n := 1; n <= depth; n++ {
-		want = append(want, "D gone"+strings.Repeat("/d", n-1))
+		want = append(want, "D gone"+strings.Repeat(step, n-1))
 	}
 	for n := 1; n <= depth; n++ {
-		want = append(want, "A new"+strings.Repeat("/d", n-1))
+		want = append(want, "A new"+strings.Repeat(step, n-1))
 	}
-	bottom := strings.Repeat("/d", depth-1) + "/"
+	bottom := strings.Repeat(step, depth-1) + "/"
 	want = append(want, "A new"+bottom+"a", "M:content,time old"+bottom+"a", "M:content,time old"+bottom+"b", "D old"+bottom+"c")
 	expect(t, list, want...)
 	f, err := tree.Open("old" + bottom + "a")
@@ -91,21 +94,49 @@ func TestDeep(t *testing.T) {
 	}
 }
 
-// deep makes directories in each other, the first of the name given, and runs a
-// script in the last.
-func deep(t *testing.T, root, name string, depth int, script string) {
+// deep makes directories in each other and runs a script in the last.
+func deep(t *testing.T, root, path, script string) {
 	t.Helper()
 	const python = `
 import os, subprocess, sys
-for name in [sys.argv[1]] + ["d"] * (int(sys.argv[2]) - 1):
+for name in sys.argv[1].split("/"):
     if not os.path.exists(name):
         os.mkdir(name)
     os.chdir(name)
-subprocess.run(["sh", "-ec", sys.argv[3]], check=True)`
-	cmd := exec.Command("python3", "-c", python, name, strconv.Itoa(depth), script)
+subprocess.run(["sh", "-ec", sys.argv[2]], check=True)`
+	cmd := exec.Command("python3", "-c", python, path, script)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// TestLivingHost searches for hard links in a lower that others work in.
+func TestLivingHost(t *testing.T) {
+	lower := t.TempDir()
+	shell(t, lower, "mkdir work z; echo 1 >a; ln a z/b")
+	u := newUnion(t, lower, t.TempDir(), runOptions)
+	shell(t, u.mergedDir, "echo 22 >a")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	var others sync.WaitGroup
+	defer others.Wait()
+	for i := range 4 {
+		others.Go(func() {
+			for dir := filepath.Join(lower, "work", strconv.Itoa(i)); ctx.Err() == nil; {
+				if err := errors.Join(os.MkdirAll(dir+"/b/c", 0o755), os.RemoveAll(dir)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for ctx.Err() == nil {
+		list, tree, err := harvest(t.Context(), []layer{u.layer}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree.Close()
+		expect(t, list, "M:content,time a", "M:content,time z/b")
 	}
 }
 
