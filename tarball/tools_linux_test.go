@@ -2,6 +2,7 @@ package tarball
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,6 +94,9 @@ func TestSparseSize(t *testing.T) {
 	if len(archive) > 16<<10 {
 		t.Errorf("archive is %d bytes long", len(archive))
 	}
+	if !bytes.Contains(archive, []byte("GNUSparseFile.0/f\x00")) {
+		t.Error("a reader that does not know sparse files would take it for the file")
+	}
 	rd, err := NewReader(bytes.NewReader(archive))
 	check(t, err)
 	defer rd.Close()
@@ -106,4 +110,20 @@ func TestSparseSize(t *testing.T) {
 		t.Error("written again it is not the same")
 	}
 	check(t, rd.Finish())
+}
+
+// TestSparseShorter: a hole that the list does not know the end of is not made up.
+func TestSparseShorter(t *testing.T) {
+	root := t.TempDir()
+	run(t, root, "truncate", "-s", "1M", "f")
+	r, err := os.OpenRoot(root)
+	check(t, err)
+	defer r.Close()
+	e := scanMeta(t, filepath.Join(root, "f"))
+	e.Path = "f"
+	e.Size += 5
+	err = Write(io.Discard, list(e), plist.DirTree{Root: r}, Options{})
+	if err == nil || !strings.Contains(err.Error(), "f: is 1048576 bytes long, 1048581 in the list") {
+		t.Errorf("error is %v", err)
+	}
 }

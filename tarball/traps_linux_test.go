@@ -42,7 +42,7 @@ var traps = []struct {
 	{"name of 101 bytes without a slash", `echo x >$(printf %0101d 1); mkdir $(printf %0100d 2)`, nil},
 	{"any byte in a name", `echo x >"$(printf 'a\001\nb\377\tc')"; echo y >"$(printf '\303\251')"; mkdir "$(printf 'd\\\033')"; echo z >' '`, nil},
 	{"any byte in a long name", `echo x >"$(printf 'caf\351\377%0120d' 0)"; echo y >"$(printf 'e\314\201%0120d' 0)"; ln -s "$(printf 'e\314\201%0120d' 0)" s`, nil},
-	{"names that programs interpret", `for n in -f --help @x a:b a=b '*' '\a' '\101' x%y ~ a,b '"' \#  PaxHeaders.0 @LongLink .wh.x .wh..wh..opq; do echo "$n" >"./$n"; done; mkdir GNUSparseFile.0; echo x >GNUSparseFile.0/y`, nil},
+	{"names that programs interpret", `for n in -f --help @x a:b a=b '*' '\a' '\101' x%y ~ a,b '"' \#  PaxHeaders.0 @LongLink .wh.x .wh..wh..opq; do echo "$n" >"./$n"; done; mkdir GNUSparseFile.0; echo x >GNUSparseFile.0/y; ln ./a:b ./c:d; ln -s a:b ./e:f; mkdir ./g:h`, nil},
 	{"large ids", `echo x >f; chown 2097151:2097152 f; mkdir d; chown 3000000:4294967294 d`, nil},
 	{"nanoseconds", `touch -d '2020-01-01 00:00:00.000000001' a; touch -d '2020-01-01 00:00:00.999999999' b; touch -d '2020-01-01 00:00:00.5' c; mkdir d; touch -d '2020-01-01 00:00:00.25' d`, []lost{
 		{"python3", "rounds to a double", []string{"seconds"}}}},

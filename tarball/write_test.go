@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -47,6 +48,7 @@ func TestMembers(t *testing.T) {
 		plist.Entry{Op: plist.OpAdd, Path: "bin/f", Mode: fs.ModeSocket, ModTime: time.Unix(1, 0)},
 		regular("bin/g", "plain"),
 		symlink("bin/h", "g"),
+		plist.Entry{Op: plist.OpModify, Path: "bin/i", Class: plist.ClassShared}, // only mentioned
 	)
 	tree := memTree{"bin/a": "hard", "bin/b": "hard", "bin/g": "plain"}
 	for _, tt := range []struct {
@@ -79,11 +81,11 @@ func compressible(n int) string {
 
 // TestSameBytes writes the same archive with few and many CPUs.
 func TestSameBytes(t *testing.T) {
-	big := compressible(30 << 20) // more than one job of the zstd encoder
-	l := list(regular("big", big), regular("small", "x"))
-	tree := memTree{"big": big, "small": "x"}
-	for c := range compressions {
-		o := Options{Compression: Compression(c)}
+	for c, size := range map[Compression]int{Zstd: 20 << 20, Gzip: 1 << 20, None: 1 << 20} { // zstd works on 8 MiB at a time
+		big := compressible(size)
+		l := list(regular("big", big), regular("small", "x"))
+		tree := memTree{"big": big, "small": "x"}
+		o := Options{Compression: c}
 		want := write(t, l, tree, o)
 		for _, cpus := range []int{1, 2, 7} {
 			old := runtime.GOMAXPROCS(cpus)
@@ -199,6 +201,16 @@ func TestNumber(t *testing.T) {
 	copy(b[sizeField.off:], bytes.Repeat([]byte{0xff}, sizeField.len))
 	if v := b.readNumber(sizeField); v != -1 {
 		t.Errorf("a number too large was read as %d", v)
+	}
+}
+
+// TestLargeIDs: ids that the ustar header can not hold in octal are in records too.
+func TestLargeIDs(t *testing.T) {
+	m := member{Entry: &plist.Entry{Path: "x", Mode: fs.ModeDir, UID: 1<<21 - 1, GID: 1 << 21, ModTime: time.Unix(-1, 0)}}
+	h, err := tar.NewReader(bytes.NewReader(m.appendHeader(nil))).Next()
+	check(t, err)
+	if want := map[string]string{"gid": "2097152", "mtime": "-1"}; !maps.Equal(h.PAXRecords, want) {
+		t.Errorf("records are %v, want %v", h.PAXRecords, want)
 	}
 }
 
