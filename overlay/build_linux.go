@@ -17,6 +17,7 @@ import (
 type rig struct {
 	root    string
 	staging *staging
+	points  *staging // of mount points, where they could not be in staging; else nil
 	sites   []site
 	mounts  []sandbox.Mount
 	files   []*os.File // of mounts, by their number
@@ -58,10 +59,13 @@ func (r *rig) close() error {
 		}
 	}
 	r.files, r.layers = nil, nil
-	if r.staging == nil {
-		return nil
+	var errs []error
+	for _, s := range []*staging{r.staging, r.points} {
+		if s != nil {
+			errs = append(errs, s.remove())
+		}
 	}
-	return r.staging.remove()
+	return errors.Join(errs...)
 }
 
 func (r *rig) hole(p site, text string, err error) {

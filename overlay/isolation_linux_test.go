@@ -379,3 +379,20 @@ func TestProbeReason(t *testing.T) {
 		})
 	}
 }
+
+// In a chroot that is no mount point nothing is tried that might reach the host.
+func TestChroot(t *testing.T) {
+	if !privately(t) {
+		return
+	}
+	s := newScene(t, "true")
+	sh(t, s.dir, `mkdir proc; mount -t proc proc proc; cp `+os.Args[0]+` probe
+		ldd probe | grep -o '/[^ ]*' | xargs -I{} cp --parents {} . || test -z "$(ldd probe 2>/dev/null)"`)
+	t.Cleanup(func() { sh(t, s.dir, "umount proc") })
+	cmd := exec.Command("chroot", s.dir, "/probe")
+	cmd.Env = []string{"OVERLAY_TEST_HELP=probe"}
+	out, err := cmd.Output()
+	if err == nil || !strings.Contains(string(out), errChroot.Error()) {
+		t.Errorf("%v: %s", err, out)
+	}
+}

@@ -139,7 +139,7 @@ func (l *layouter) site(rel string, m mount) {
 // mounted elsewhere, too: the two names should be one file inside as well.
 func (l *layouter) twinOf(m mount) string {
 	holder := l.holder(l.root)
-	if holder == nil || holder.device != m.device {
+	if holder.device != m.device {
 		return ""
 	}
 	inner, _ := below(l.root, holder.point)
@@ -231,8 +231,7 @@ func within(path string, dirs []string) bool {
 	return slices.ContainsFunc(dirs, func(dir string) bool { return plist.Within(path, dir) })
 }
 
-// holder returns the mount that a host path lies on; nil in a chroot whose root
-// is no mount point.
+// holder returns the mount that a host path lies on.
 func (s *survey) holder(name string) *mount {
 	var best *mount
 	for i := range s.mounts {
@@ -244,19 +243,9 @@ func (s *survey) holder(name string) *mount {
 	return best
 }
 
-func (s *survey) fstypeOf(name string) string {
-	if m := s.holder(name); m != nil {
-		return m.fstype
-	}
-	return "unknown"
-}
+func (s *survey) fstypeOf(name string) string { return s.holder(name).fstype }
 
-func (s *survey) attrOf(name string) uint64 {
-	if m := s.holder(name); m != nil {
-		return attrOf(m.options)
-	}
-	return 0
-}
+func (s *survey) attrOf(name string) uint64 { return attrOf(s.holder(name).options) }
 
 // attrOf translates the per-mount options of mountinfo. Without a word on access
 // times they are strict.

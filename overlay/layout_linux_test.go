@@ -47,7 +47,6 @@ func TestLayout(t *testing.T) {
 		{"desktop-share-run", desktop, choices{shareRun: true, staging: "/run/stage"}},
 		{"clean-room", cleanRoom, choices{staging: "/var/tmp/stage"}},
 		{"container", container, choices{}},
-		{"chroot", &survey{root: "/"}, choices{staging: "/tmp/stage"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			checkGolden(t, test.name+".layout", describe(test.survey.layout(test.opt)))

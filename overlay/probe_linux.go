@@ -43,6 +43,8 @@ func hint(err error) string {
 		return "the limit may be /proc/sys/user/max_mnt_namespaces, or /proc/sys/fs/mount-max"
 	case errors.Is(err, errNoStaging):
 		return "name a directory on ext4, xfs, btrfs or tmpfs with --staging"
+	case errors.Is(err, errChroot):
+		return "make it one before entering it: mount --bind DIR DIR"
 	case errors.Is(err, errStacked):
 		return "leave the outer sandbox or container, or choose another method"
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -148,7 +149,7 @@ func (r *rig) buildSkeleton(p site) error {
 func (r *rig) furnish(lower string, p site) error {
 	for _, q := range r.sites {
 		if rel, ok := below(q.path, p.path); ok {
-			if err := os.MkdirAll(lower+"/"+rel, 0o755); err != nil {
+			if err := makeDirs(lower, rel); err != nil {
 				return err
 			}
 		}
@@ -185,10 +186,27 @@ func (r *rig) furnishResolver(lower string, p site) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(lower+"/"+rel), 0o755); err != nil {
+	if err := makeDirs(lower, path.Dir(rel)); err != nil {
 		return err
 	}
-	return os.WriteFile(lower+"/"+rel, text, 0o644)
+	if err := os.WriteFile(lower+"/"+rel, text, 0o644); err != nil {
+		return err
+	}
+	return os.Chmod(lower+"/"+rel, 0o644)
+}
+
+// makeDirs makes rel and what is above it, open to all whatever the umask is.
+func makeDirs(base, rel string) error {
+	if rel == "." {
+		return nil
+	}
+	if err := makeDirs(base, path.Dir(rel)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(base+"/"+rel, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return os.Chmod(base+"/"+rel, 0o755)
 }
 
 // mountPoints returns directories for those sites that a root, a bare one, has
@@ -207,7 +225,15 @@ func (r *rig) mountPoints() (*room, error) {
 	if missing == nil {
 		return nil, nil
 	}
-	room, err := r.staging.room(missing...)
+	home := r.staging
+	if _, inside := below(home.path, r.root); inside { // one lower must not lie in another
+		var err error
+		if home, err = stageInMemory(); err != nil {
+			return nil, fmt.Errorf("make mount points: %w", err)
+		}
+		r.points = home
+	}
+	room, err := home.room(missing...)
 	if err != nil {
 		return nil, fmt.Errorf("make mount points: %w", err)
 	}

@@ -46,6 +46,9 @@ func look(root string) (*survey, error) {
 			s.mounts = append(s.mounts, m)
 		}
 	}
+	if s.holder("/") == nil {
+		return nil, errChroot
+	}
 	if s.disks, err = storageNodes("/dev"); err != nil {
 		return nil, fmt.Errorf("look for disks: %w", err)
 	}
@@ -56,6 +59,10 @@ func look(root string) (*survey, error) {
 	}
 	return s, nil
 }
+
+// errChroot: what is mounted over a directory that is no mount point itself may
+// appear on the host, and only at a mount point can that be switched off.
+var errChroot = errors.New("the root directory is no mount point, as in a chroot")
 
 // visible describes a mount, unless another one hides it: mounts are often
 // stacked, and only the topmost one is what its mount point leads to.
@@ -100,10 +107,10 @@ func storageNodes(dir string) ([]string, error) {
 	var found []string
 	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
-			if name == dir {
-				return err
+			if name != dir || errors.Is(err, fs.ErrNotExist) {
+				return nil // gone meanwhile; or a chroot without /dev
 			}
-			return nil // gone meanwhile
+			return err
 		}
 		if d.IsDir() && (name == dir+"/pts" || name == dir+"/shm") {
 			return filepath.SkipDir

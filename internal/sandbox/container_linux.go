@@ -77,7 +77,7 @@ func (o *order) runContainer() error {
 // has to tell, it tells the supervisor itself.
 func (o *order) startContainer(c *libcontainer.Container) error {
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, passed...)
+	signal.Notify(signals, passedSignals...)
 	if _, err := o.file.Seek(0, io.SeekStart); err != nil {
 		return &StepError{"rewind the plan", err}
 	}

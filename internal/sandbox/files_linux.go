@@ -10,17 +10,29 @@ import (
 // closed is a descriptor of syscall.ProcAttr that the new process does not have.
 const closed = ^uintptr(0)
 
+// fill opens /dev/null for those of the standard three that are nil. The caller
+// closes it; closing none does no harm.
+func (f *Files) fill() (null *os.File, err error) {
+	for _, std := range []**os.File{&f.Stdin, &f.Stdout, &f.Stderr} {
+		if *std == nil && null == nil {
+			if null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+				return nil, err
+			}
+		}
+		if *std == nil {
+			*std = null
+		}
+	}
+	return null, nil
+}
+
 // passed returns what the command is to have as its descriptors, by number: the
 // standard three, and what this program has itself inherited, such as the pipe of
 // a make's job server.
-func (f *Files) passed(null *os.File) ([]uintptr, error) {
-	var fds []uintptr
-	for _, std := range []*os.File{f.Stdin, f.Stdout, f.Stderr} {
-		if std == nil {
-			std = null
-		}
-		fds = append(fds, std.Fd())
-	}
+//
+// Preconditions: fill was called.
+func (f *Files) passed() ([]uintptr, error) {
+	fds := []uintptr{f.Stdin.Fd(), f.Stdout.Fd(), f.Stderr.Fd()}
 	inherited, err := inheritedDescriptors()
 	if err != nil {
 		return nil, err

@@ -100,7 +100,7 @@ func (o *order) run() error {
 	defer proc.Close()
 	go o.watchSupervisor()
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, passed...)
+	signal.Notify(signals, passedSignals...)
 	pid, err := o.startWeaker()
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 )
 
 // makePrivate keeps what is mounted in this namespace from appearing elsewhere.
+//
+// Preconditions: "/" is a mount point.
 func makePrivate() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return &StepError{"make the mount namespace private", err}
@@ -106,18 +108,19 @@ func moveInto(root int) error {
 		return &StepError{"enter the new root", err}
 	}
 	unix.Close(root)
-	err := unix.PivotRoot(".", ".") // the old root comes to lie over the new one: pivot_root(2)
-	if err == unix.EINVAL {
-		// Our "/" is no mount, as in a chroot, or it is the initial ramfs. The old
-		// root stays where only a deliberate escape from a chroot finds it.
-		err = unix.Chroot(".")
-		if err != nil {
+	switch err := unix.PivotRoot(".", "."); err { // the old root comes to lie over the new one: pivot_root(2)
+	case nil:
+		if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+			return &StepError{"let go of the old root", err}
+		}
+	case unix.EINVAL:
+		// Our "/" is the initial ramfs. It stays where only a deliberate escape from
+		// a chroot finds it.
+		if err := unix.Chroot("."); err != nil {
 			return &StepError{"change the root", err}
 		}
-	} else if err != nil {
+	default:
 		return &StepError{"pivot into the new root", err}
-	} else if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return &StepError{"let go of the old root", err}
 	}
 	return os.Chdir("/")
 }

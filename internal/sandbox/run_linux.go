@@ -41,9 +41,9 @@ type order struct {
 	file  *os.File // in the copy: what this was read from
 }
 
-// passed are the signals that are meant for the command when the supervisor
+// passedSignals are the signals that are meant for the command when the supervisor
 // gets them. SIGTSTP stops the command first; the supervisor follows it.
-var passed = []os.Signal{
+var passedSignals = []os.Signal{
 	unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT,
 	unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT,
 }
@@ -61,7 +61,7 @@ func Run(ctx context.Context, p Plan, files Files) (*Exit, error) {
 	defer runtime.UnlockOSThread()
 
 	signals := make(chan os.Signal, 16)
-	for _, sig := range passed {
+	for _, sig := range passedSignals {
 		if !signal.Ignored(sig) { // nohup(1)
 			signal.Notify(signals, sig)
 		}
@@ -125,12 +125,12 @@ func (s *supervisor) startWith(files Files, socket *os.File) error {
 		return fmt.Errorf("clone the mount of this program: %w", err)
 	}
 	defer exe.Close()
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	null, err := files.fill()
 	if err != nil {
 		return err
 	}
 	defer null.Close()
-	fds, err := files.passed(null)
+	fds, err := files.passed()
 	if err != nil {
 		return fmt.Errorf("list the descriptors to be passed on: %w", err)
 	}

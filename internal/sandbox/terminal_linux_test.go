@@ -140,8 +140,8 @@ func TestTerminal(t *testing.T) {
 			"\x03", "", "echo status ${PIPESTATUS[0]}\n", "status 130",
 		}},
 		{"a shell with jobs inside", []string{
-			"run bash --norc -i\n", "", "PS1='inside '\n", "inside", "sleep 1000\n", "", "\x1a", "Stopped",
-			"kill %1; exit\n", "", "exit\n", "$ ", "echo still here\n", "still here",
+			"run bash --norc -i; echo status $?\n", "", "PS1='inside '\n", "inside", "sleep 1000\n", "", "\x1a", "Stopped",
+			"fg\n", "sleep 1000", "\x03", "inside", "exit 6\n", "status 6", "echo still here\n", "still here",
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
