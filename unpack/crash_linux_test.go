@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,8 +17,8 @@ import (
 )
 
 // every thins crash tests out: one in so many states is tried. The whole takes a
-// quarter of an hour: go test ./unpack -run 'Kill|Cut|Error' -args -every 1.
-var every = flag.Int("every", 11, "try one in this many crashes")
+// quarter of an hour: go test ./unpack -run 'Kill|Strace|Cut|Error' -args -every 1.
+var every = flag.Int("every", 29, "try one in this many crashes")
 
 // A trial is one verb, carried out by another process that is stopped, or whose
 // calls fail, at a given number of a call that changes something.
@@ -32,6 +33,9 @@ type trial struct {
 
 // The environment of the process that carries a trial out.
 const trialVar = "SANDBOX_INSTALL_UNPACK_TRIAL"
+
+// strace counts calls by thread.
+func init() { runtime.LockOSThread() }
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(trialVar); text != "" {
@@ -83,13 +87,18 @@ func perform(text string) int {
 	return 0
 }
 
+// String returns the trial as perform reads it.
+func (tr trial) String() string {
+	return fmt.Sprintf("%q %q %q %d %d %d %t", tr.Root, tr.Verb, tr.Arg, tr.KillAt, tr.FailAt, int(tr.Errno), tr.Always)
+}
+
 // run carries a trial out. It returns the number of calls, 0 if the process was killed.
 func (tr trial) run(t testing.TB) (calls int, failed bool) {
 	t.Helper()
 	exe, err := os.Executable()
 	check(t, err)
 	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), trialVar+"="+fmt.Sprintf("%q %q %q %d %d %d %t", tr.Root, tr.Verb, tr.Arg, tr.KillAt, tr.FailAt, int(tr.Errno), tr.Always))
+	cmd.Env = append(os.Environ(), trialVar+"="+tr.String())
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/sandbox-install/sandbox-install/plist"
 )
 
 // A cell of the conflict matrix: a package, made by an installation over a base,
@@ -171,6 +173,22 @@ func TestTwo(t *testing.T) {
 	}
 }
 
+// TestReplacedParents: directories that only one version had to make go with the
+// package all the same.
+func TestReplacedParents(t *testing.T) {
+	dir := t.TempDir()
+	sh(t, dir, "mkdir -p before/a/b root/var/lib; for v in 1 2; do cp -a before v$v; echo $v > v$v/a/b/f; done")
+	r := open(t, dir+"/root")
+	was := picture(t, dir+"/root")
+	for _, v := range []string{"1", "2"} {
+		_, err := unpackFile(r, makePackage(t, dir+"/before", dir+"/v"+v, v), Policy{})
+		check(t, err)
+	}
+	_, err := r.Remove("thing", Policy{})
+	check(t, err)
+	expect(t, dir+"/root", was)
+}
+
 // TestBusy: two writers do not meet.
 func TestBusy(t *testing.T) {
 	dir := t.TempDir()
@@ -225,4 +243,33 @@ func TestFalseContent(t *testing.T) {
 	if pending, err := r.Pending(); pending || err != nil {
 		t.Errorf("pending %v, %v", pending, err)
 	}
+}
+
+// TestAsUser: an ordinary user gets the superuser's files as his own.
+func TestAsUser(t *testing.T) {
+	need(t, "user", os.Geteuid() != 0)
+	dir := t.TempDir()
+	sh(t, dir, "mkdir before root; mkdir after; echo x > after/f; chmod 4755 after/f")
+	pkg, f, err := readPackage(makePackage(t, dir+"/before", dir+"/after", "1"))
+	check(t, err)
+	defer f.Close()
+	e := pkg.List.Find("f")
+	e.UID, e.GID, e.Xattrs = 0, 0, map[string]string{"security.capability": "x"}
+	r := open(t, dir+"/root")
+	done, err := r.Unpack(Package{pkg.List, plist.DirTree{Root: must(os.OpenRoot(dir + "/after"))}}, Policy{})
+	check(t, err)
+	if want := "is not set-id"; !strings.Contains(strings.Join(done.Notes, "\n"), want) {
+		t.Errorf("notes %q, want one with %q", done.Notes, want)
+	}
+	sh(t, dir+"/root", "[ $(stat -c %a:%u f) = 755:$(id -u) ]; [ -z \"$(getfattr -d -m - f)\" ]")
+	_, err = r.Remove("thing", Policy{})
+	check(t, err)
+	sh(t, dir+"/root", "[ ! -e f ]")
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }

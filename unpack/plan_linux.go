@@ -419,32 +419,41 @@ func (p *planner) shares(e, now *plist.Entry) bool {
 }
 
 // wantParents adds the directories that the package needs and that neither it has
-// nor the root.
+// nor the root, or that the old version had added.
 func (p *planner) wantParents() error {
 	for _, real := range slices.SortedFunc(maps.Keys(p.goals), plist.ComparePaths) {
 		child := p.goals[real].entry
 		for dir := path.Dir(real); child != nil && dir != "."; dir = path.Dir(dir) {
-			if g, ok := p.goals[dir]; ok && g.entry != nil {
-				if !g.entry.Mode.IsDir() {
-					p.refuse(real, "", "is below /%s, which is no directory", dir)
+			g, ok := p.goals[dir]
+			if !ok || g.entry == nil {
+				if err := p.wantParent(dir, child.ModTime); err != nil {
+					return err
 				}
+				g = p.goals[dir]
+			}
+			if g.entry != nil && !g.entry.Mode.IsDir() {
+				p.refuse(real, "", "is below /%s, which is no directory", dir)
 				break
 			}
-			now, err := p.look(dir)
-			if err != nil {
-				return err
-			}
-			if now != nil {
-				if !now.Mode.IsDir() {
-					p.refuse(real, "", "is below /%s, which is no directory", dir)
-				}
-				break
-			}
-			made := &plist.Entry{Op: plist.OpAdd, Path: dir, Mode: fs.ModeDir | 0o755, UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), ModTime: child.ModTime}
-			p.want(made, fromPackage)
-			p.named[dir] = dir
 		}
 	}
+	return nil
+}
+
+func (p *planner) wantParent(dir string, made time.Time) error {
+	now, err := p.look(dir)
+	switch {
+	case err != nil:
+		return err
+	case now == nil:
+		e := plist.Entry{Op: plist.OpAdd, Path: dir, Mode: fs.ModeDir | 0o755, UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), ModTime: made}
+		p.want(&e, fromPackage)
+		p.named[dir] = dir
+		return nil
+	case p.old != nil && p.old.Installed.Find(dir) != nil:
+		p.named[dir] = dir
+	}
+	p.leave(now)
 	return nil
 }
 
