@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/sandbox-install/sandbox-install/rebase/rebasetest"
 )
@@ -161,13 +162,43 @@ func TestRefusesChangedFile(t *testing.T) {
 			}
 			err := jobs[0].prepare()
 			if when == "commit" {
-				b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.AMD64, Base: defaultBase64, Pages: 2}})
+				b.replaceLike("/a.dll")
 				err = jobs[0].commit()
 			}
 			if err != errChanged {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// replaceLike puts another file of the same length and time in a file's place.
+func (b *bed) replaceLike(name string) {
+	b.Helper()
+	info, err := os.Stat(filepath.Join(b.dir, name))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.writeFile("/new", make([]byte, info.Size()))
+	if err := os.Chtimes(filepath.Join(b.dir, "new"), info.ModTime(), info.ModTime()); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(b.dir, "new"), filepath.Join(b.dir, name)); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// TestUndoRefusesModified keeps what somebody did to a moved image.
+func TestUndoRefusesModified(t *testing.T) {
+	b := newBed(t)
+	b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.AMD64, Base: defaultBase64}})
+	b.apply(Policy{}, "/a.dll")
+	content := b.read("/a.dll")
+	content[rebasetest.Data+20]++
+	b.writeFile("/a.dll", content)
+	placements, err := Undo(context.Background(), b.root, []File{{"/a.dll", "a.dll"}}, b.db)
+	if err != nil || placements[0].Action != Fail || !bytes.Equal(content, b.read("/a.dll")) || b.db.Find("/a.dll") == nil {
+		t.Errorf("got %+v, %v", placements, err)
 	}
 }
 
@@ -195,6 +226,9 @@ func TestAttributes(t *testing.T) {
 	b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.AMD64, Base: defaultBase64}})
 	name := filepath.Join(b.dir, "a.dll")
 	if err := os.Chmod(name, 0o2751|os.ModeSetgid); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(name, time.Unix(1, 5), time.Unix(1, 5)); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.Stat(name)

@@ -54,6 +54,7 @@ func TestTextForm(t *testing.T) {
 		"missing word":    lines[0] + strings.Replace(first, " size=0x9000", "", 1),
 		"half a file":     lines[0] + strings.Replace(last, " length=7100", "", 1),
 		"half a past":     lines[0] + strings.Replace(last, " was-checksum=0x0", "", 1),
+		"past, no file":   lines[0] + strings.Replace(last, last[strings.Index(last, " length"):strings.Index(last, " was-base")], "", 1),
 		"empty signature": lines[0] + last[:strings.Index(last, "was-signature")] + "was-signature=\n",
 		"decimal":         lines[0] + strings.Replace(first, "0x9000", "9000", 1),
 		"too large":       lines[0] + strings.Replace(first, "0x9000", "0x123456789", 1),

@@ -176,17 +176,21 @@ func TestFixed(t *testing.T) {
 		rule   Rule
 		change func(b []byte)
 	}{
-		"stripped":            {RuleStripped, func(b []byte) { b[rebasetest.Headers+22] |= fileStripped }},
-		"efi":                 {RuleEFI, func(b []byte) { b[rebasetest.Optional+68] = 10 }},
-		"clr":                 {RuleCLR, func(b []byte) { b[dirs+8*dirCLR+4] = 72 }},
-		"bound":               {RuleBound, func(b []byte) { b[dirs+8*dirBound+4] = 8 }},
-		"tls without table":   {RuleFixups, func(b []byte) { b[dirs+8*dirTLS+4] = 40; clear(b[dirs+8*dirFixups:][:8]) }},
-		"kind 7":              {RuleFixups, func(b []byte) { le.PutUint16(b[reloc+8:], 7<<12) }},
-		"kind 3 above 4 GiB":  {RuleFixups, func(b []byte) { le.PutUint16(b[reloc+8:], 3<<12) }},
-		"same place twice":    {RuleFixups, func(b []byte) { copy(b[reloc+8:], b[reloc+10:reloc+12]) }},
-		"overlapping":         {RuleFixups, func(b []byte) { le.PutUint16(b[reloc+8:], kindDir64<<12|204) }},
-		"page outside":        {RuleFixups, func(b []byte) { le.PutUint32(b[reloc:], 0x7ff000) }},
-		"inside the table":    {RuleFixups, func(b []byte) { le.PutUint32(b[reloc:], 2*page) }},
+		"stripped":           {RuleStripped, func(b []byte) { b[rebasetest.Headers+22] |= fileStripped }},
+		"efi":                {RuleEFI, func(b []byte) { b[rebasetest.Optional+68] = 10 }},
+		"clr":                {RuleCLR, func(b []byte) { b[dirs+8*dirCLR+4] = 72 }},
+		"bound":              {RuleBound, func(b []byte) { b[dirs+8*dirBound+4] = 8 }},
+		"tls without table":  {RuleFixups, func(b []byte) { b[dirs+8*dirTLS+4] = 40; clear(b[dirs+8*dirFixups:][:8]) }},
+		"kind 7":             {RuleFixups, func(b []byte) { le.PutUint16(b[reloc+8:], 7<<12) }},
+		"kind 3 above 4 GiB": {RuleFixups, func(b []byte) { le.PutUint16(b[reloc+8:], 3<<12) }},
+		"same place twice":   {RuleFixups, func(b []byte) { copy(b[reloc+8:], b[reloc+10:reloc+12]) }},
+		"overlapping":        {RuleFixups, func(b []byte) { le.PutUint16(b[reloc+8:], kindDir64<<12|204) }},
+		"page outside":       {RuleFixups, func(b []byte) { le.PutUint32(b[reloc:], 0x7ff000) }},
+		"inside the table": {RuleFixups, func(b []byte) {
+			le.PutUint32(b[reloc:], 2*page)
+			le.PutUint32(b[reloc+4:], 12)
+			le.PutUint32(b[dirs+8*dirFixups+4:], 12)
+		}},
 		"across the end":      {RuleFixups, func(b []byte) { le.PutUint16(b[reloc+8+2*14:], kindDir64<<12|0xffc) }},
 		"block of 6 bytes":    {RuleFixups, func(b []byte) { le.PutUint32(b[reloc+4:], 6) }},
 		"block of odd size":   {RuleFixups, func(b []byte) { b[reloc+4]-- }},

@@ -354,6 +354,34 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
+// TestSlack keeps free what is behind an image only if nobody is there.
+func TestSlack(t *testing.T) {
+	b := newBed(t)
+	b.write(map[string]rebasetest.Options{
+		"/a.dll": {Machine: rebasetest.AMD64, Base: 0x340000000},
+		"/b.dll": {Machine: rebasetest.AMD64, Base: 0x340010000},
+	})
+	b.apply(Policy{}, "/a.dll", "/b.dll")
+	if a, b := b.db.Find("/a.dll").Reserved, b.db.Find("/b.dll").Reserved; a != Granularity || b != 2*Granularity {
+		t.Errorf("reserved %#x and %#x", a, b)
+	}
+}
+
+func TestMounts(t *testing.T) {
+	r := &Root{Mounts: CygwinMounts}
+	for name, path := range map[string]string{
+		"/usr/bin/a.dll": "bin/a.dll", "/usr/lib/p/a.dll": "lib/p/a.dll", "/usr/binx/a.dll": "usr/binx/a.dll", "/opt/a.dll": "opt/a.dll",
+	} {
+		f, err := r.FileOf(name)
+		if err != nil || f.Path != path || r.FileAt(path) != f {
+			t.Errorf("%s lies at %s and back at %s: %v", name, f.Path, r.FileAt(path).Name, err)
+		}
+	}
+	if m, err := ParseMount("/usr/bin=/bin"); err != nil || m != CygwinMounts[0] {
+		t.Errorf("got %v, %v", m, err)
+	}
+}
+
 // TestOrder plans the same files in many orders.
 func TestOrder(t *testing.T) {
 	b := newBed(t)

@@ -58,19 +58,12 @@ func (j *job) prepareUndo() error {
 	if err != nil {
 		return err
 	}
-	switch digest(moved) {
-	case was.Digest:
+	if digest(moved) == was.Digest {
 		return nil
-	case s.record.File.Digest:
-	default:
-		return errors.New("the file is not the one that was recorded")
 	}
 	file, err := Restore(moved, was.Original)
-	if err != nil {
-		return err
-	}
-	if digest(file) != was.Digest {
-		return errors.New("undone, it would not be the original")
+	if err != nil || digest(file) != was.Digest {
+		return errors.Join(errors.New("the file is not the one that was recorded: undone, it would not be the original"), err)
 	}
 	j.next = &replacement{root: j.root, name: pl.Path, old: s.info}
 	return j.next.stage(file)
