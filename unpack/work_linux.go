@@ -209,10 +209,10 @@ func (w *work) forward(s *step, o occasion) error {
 }
 
 // adjust gives the file at a step's place other attributes, if it is still that
-// file. Who made another of it meanwhile has chosen its attributes too.
+// file. Who made another of it meanwhile, or chose its mode or owner, is right.
 func (w *work) adjust(s *step, to *plist.Entry, o occasion) error {
 	now, _, err := w.sys.lstat(s.path, noHash)
-	if o == afterCrash && (errors.Is(err, fs.ErrNotExist) || err == nil && now.Mode.Type() != to.Mode.Type()) {
+	if o == afterCrash && (errors.Is(err, fs.ErrNotExist) || err == nil && !s.isBetween(&now)) {
 		return nil
 	}
 	if err != nil {
@@ -222,6 +222,15 @@ func (w *work) adjust(s *step, to *plist.Entry, o occasion) error {
 		return changedMeanwhile(s.path)
 	}
 	return w.sys.setAttributes(s.path, to)
+}
+
+// isBetween reports whether a file may be one whose attributes are being set: by a
+// step that was made, or not, or in part.
+func (s *step) isBetween(now *plist.Entry) bool {
+	b, a := s.before, s.after
+	return now.Mode.Type() == a.Mode.Type() &&
+		(now.Mode.Perm() == b.Mode.Perm() || now.Mode.Perm() == a.Mode.Perm()) &&
+		(now.UID == b.UID || now.UID == a.UID) && (now.GID == b.GID || now.GID == a.GID)
 }
 
 func changedMeanwhile(path string) error {
