@@ -48,15 +48,11 @@ func prepare(root, stagingDir string, shareRun bool) (*rig, error) {
 
 // close lets go of everything and removes the staging directory.
 func (r *rig) close() error {
-	for _, f := range r.files {
-		f.Close()
-	}
 	for _, l := range r.layers {
-		l.lower.Close()
-		l.merged.Close()
-		if l.upper != nil {
-			l.upper.Close()
-		}
+		r.files = append(r.files, l.lower, l.merged, l.upper)
+	}
+	for _, f := range r.files {
+		_ = f.Close() // only a handle; nil for the upper of a file, twice for a merged
 	}
 	r.files, r.layers = nil, nil
 	var errs []error

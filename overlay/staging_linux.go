@@ -111,7 +111,7 @@ func lockedDir(parent string) (*staging, error) {
 			if unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil && stillThere(dir, name) {
 				return &staging{dir: dir, path: name}, nil
 			}
-			dir.Close()
+			_ = dir.Close() // somebody else's by now
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -173,8 +173,7 @@ func stageInMemory() (*staging, error) {
 	s := &staging{tmpfs: mnt}
 	// A mount's own descriptor is O_PATH: open its root for reading.
 	if s.dir, err = os.Open(procFD(mnt)); err != nil {
-		mnt.Close()
-		return nil, err
+		return nil, errors.Join(err, mnt.Close())
 	}
 	if err := s.try(); err != nil {
 		return nil, errors.Join(err, s.remove())
@@ -193,7 +192,9 @@ func (s *staging) try() error {
 	if err != nil {
 		return err
 	}
-	m.Close()
+	if err := m.Close(); err != nil {
+		return err
+	}
 	// Without trusted attributes no directory can be replaced (overlayfs.rst).
 	if err := unix.Setxattr(t.path("upper"), "trusted.overlay.sandbox-install", []byte("y"), 0); err != nil {
 		return fmt.Errorf("set a trusted attribute: %w", err)

@@ -22,7 +22,6 @@ type Plan struct {
 	Grace time.Duration // how long what the command left running may take to end by itself
 	Term  time.Duration // how long it may then take to end after SIGTERM
 
-	foreground bool // the command starts as the terminal's foreground job
 }
 
 // A Mount is one step of building the root.

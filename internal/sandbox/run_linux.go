@@ -172,8 +172,7 @@ func (o *order) write() (*os.File, error) {
 	}
 	f := os.NewFile(uintptr(fd), "plan")
 	if err := gob.NewEncoder(f).Encode(o); err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	_, err = f.Seek(0, io.SeekStart)
 	return f, err
