@@ -293,6 +293,9 @@ func (m *Merged) Makefile(tree string) []string {
 		}
 		lines = append(lines, defineCondition(tree, c, formula, named)...)
 	}
+	if tree == "freebsd" && len(conds) > len(m.Named) {
+		lines = append([]string{"OPTIONS_SUB= yes"}, lines...) // defines what options stand for themselves
+	}
 	return lines
 }
 
@@ -312,10 +315,8 @@ func defineCondition(tree string, c Cond, formula Formula, named bool) []string 
 			".if " + formula.test("${PORT_OPTIONS:M%s}", "empty(PORT_OPTIONS:M%s)", true),
 			`PLIST_SUB+= ` + name + `=""`, ".else", `PLIST_SUB+= ` + name + `="@comment "`, ".endif",
 		}
-	case tree == "freebsd":
-		return []string{"OPTIONS_SUB= yes"}
 	}
-	return nil
+	return nil // OPTIONS_SUB, or OpenBSD's flavors
 }
 
 // test writes f as an expression of make(1).

@@ -116,6 +116,26 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+func TestMergeFreeBSD(t *testing.T) {
+	m, err := Merge([]Variant{
+		variant(t, "freebsd", "", ""), variant(t, "freebsd", "x", "a\nb\n"), variant(t, "freebsd", "y", "a\nc\n"), variant(t, "freebsd", "x,y", "a\nb\nc\n"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := WriteItems(&b, "freebsd", m.Items); err != nil {
+		t.Fatal(err)
+	}
+	if want := "%%X_OR_Y%%a\n%%X%%b\n%%Y%%c\n"; b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+	want := "OPTIONS_SUB= yes|.if ${PORT_OPTIONS:MX} || ${PORT_OPTIONS:MY}|PLIST_SUB+= X_OR_Y=\"\"|.else|PLIST_SUB+= X_OR_Y=\"@comment \"|.endif"
+	if got := strings.Join(m.Makefile("freebsd"), "|"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestMergeRefusesContradictions(t *testing.T) {
 	_, err := Merge([]Variant{variant(t, "pkgsrc", "x", "a\n"), variant(t, "pkgsrc", "x", "a\nb\n")})
 	if err == nil || !strings.Contains(err.Error(), "b: there and not there") {
