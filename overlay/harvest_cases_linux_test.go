@@ -235,6 +235,21 @@ func TestSockets(t *testing.T) {
 	}
 }
 
+// TestIdentical: what was only copied up is no entry, what was made anew is one.
+func TestIdentical(t *testing.T) {
+	lower := t.TempDir()
+	shell(t, lower, "for f in opened back anew linked; do echo 1 >$f; done; mkdir d; echo 1 >d/anew; ln linked other")
+	u := newUnion(t, lower, t.TempDir(), runOptions)
+	shell(t, u.mergedDir, `: >>opened; chmod 600 back d; chmod 644 back; chmod 755 d; chmod 600 linked; chmod 644 linked
+		for f in anew d/anew; do cp -p $f t; mv t $f; done`)
+	list, tree, err := harvest(t.Context(), []layer{u.layer}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	expect(t, list, "= anew", "= d/anew")
+}
+
 // TestSparse: a tar writer seeks for holes.
 func TestSparse(t *testing.T) {
 	u := newUnion(t, t.TempDir(), t.TempDir(), runOptions)
