@@ -14,7 +14,7 @@
 //	keep    if the tree is to be rolled back, a copy of every content in it
 //	run     the command, on the live tree or in the room
 //	after   another snapshot, and the difference
-//	undo    if the tree is to be rolled back, when the result is closed
+//	undo    if the tree is to be rolled back, what the command wrote is taken away first
 //
 // Everything a run needs lies in one directory, so that a run that was killed can
 // be rolled back later, by Recover.

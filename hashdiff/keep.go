@@ -28,11 +28,8 @@ func (k keep) open(r *Record) (*os.File, error) { return os.Open(k.file(r.Digest
 // spare is how much space stays free for the command.
 const spare = 1 << 30
 
-// fill keeps the content of all files in a snapshot.
+// fill keeps the content of all files of a source.
 func (k keep) fill(ctx context.Context, root *os.Root, before Source) error {
-	if err := os.Mkdir(k.dir, 0o700); err != nil {
-		return err
-	}
 	free, err := freeSpace(k.dir)
 	if err != nil {
 		return err
@@ -94,6 +91,39 @@ func (k keep) keep(root *os.Root, r *Record, room int64) (copied int64, err erro
 		err = verify(to, r.Digest)
 	}
 	return copied, errors.Join(err, to.Close())
+}
+
+// A keptTree opens what the files of a list held when they were kept.
+type keptTree struct {
+	keep
+	list *plist.List
+}
+
+// Open opens the content of a path.
+func (t *keptTree) Open(path string) (plist.File, error) {
+	e := t.list.Find(path)
+	if e == nil || !e.Mode.IsRegular() {
+		return nil, &os.PathError{Op: "open", Path: path, Err: os.ErrNotExist}
+	}
+	f, err := os.Open(t.file(e.Digest))
+	if err != nil {
+		return nil, err // not a nil *os.File in a File
+	}
+	return f, nil
+}
+
+// written is the Source of a list's files.
+type written struct{ entries []plist.Entry }
+
+func (w *written) Next() (*Record, error) {
+	for len(w.entries) > 0 {
+		e := w.entries[0]
+		w.entries = w.entries[1:]
+		if e.HasContent() {
+			return &Record{Entry: e}, nil
+		}
+	}
+	return nil, io.EOF
 }
 
 // verify reports whether a file holds what it should.

@@ -22,7 +22,7 @@ type Method struct {
 	Scope []string
 
 	// RollBack keeps a copy of all files of the scope before the command is run,
-	// and makes the live tree what it was when the Result is closed.
+	// and makes the live tree what it was before Run returns.
 	RollBack bool
 }
 
@@ -113,13 +113,26 @@ func (r *run) run(ctx context.Context) (*capture.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &capture.Result{
+	result := &capture.Result{
 		List:     list,
 		Tree:     plist.DirTree{Root: root},
 		ExitCode: exit.code,
 		Blind:    slices.Concat(blind, blindRun, exit.blind),
 		Closer:   closer(func() error { return errors.Join(root.Close(), r.end()) }),
-	}, nil
+	}
+	if !r.rollsBack() {
+		return result, nil
+	}
+	if result.Tree, err = r.takeAway(ctx, root, list); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return result, r.staging.rollBack(ctx)
+}
+
+// takeAway keeps what the command wrote, so that the tree can be rolled back.
+func (r *run) takeAway(ctx context.Context, root *os.Root, list *plist.List) (plist.Tree, error) {
+	k := keep{r.staging.file(nameKeep)}
+	return &keptTree{keep: k, list: list}, k.fill(ctx, root, &written{entries: list.Entries})
 }
 
 func (r *run) execute(ctx context.Context) (*exit, error) {
@@ -158,6 +171,9 @@ func (r *run) prepare(ctx context.Context) error {
 	}
 	if !r.rollsBack() {
 		return nil
+	}
+	if err := os.Mkdir(r.staging.file(nameKeep), 0o700); err != nil {
+		return err
 	}
 	if err := r.keep(ctx, before); err != nil {
 		return err
@@ -256,7 +272,7 @@ func (r *run) compare(ctx context.Context) (*plist.List, error) {
 	return Diff(before, after)
 }
 
-// end rolls back, if that is wanted, and removes the staging directory, unless it
+// end rolls back, if that is not done, and removes the staging directory, unless it
 // is still needed to roll back.
 func (r *run) end() error {
 	if r.staging.isArmed() {

@@ -31,8 +31,10 @@ func (s *staging) rollBack(ctx context.Context) error {
 		restorer: restorer{root: root, content: keep{s.file(nameKeep)}.open, names: make(map[inodeKey]string)},
 		pairs:    changed,
 	}
-	err = u.undo()
-	return errors.Join(err, s.check(ctx, scope))
+	if err := errors.Join(u.undo(), s.check(ctx, scope)); err != nil {
+		return err
+	}
+	return os.Remove(s.file(nameArmed))
 }
 
 // changes compares the first snapshot with the live tree.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -52,6 +53,7 @@ func livePlace(t testing.TB, seed uint64) (string, capture.Command) {
 	capturetest.NeedRoot(t)
 	dir := t.TempDir()
 	forest(t, dir, plots)
+	age(t, dir)
 	cmd := command("", seed)
 	self, err := os.Executable()
 	if err != nil {
@@ -71,7 +73,9 @@ func TestRollBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		j := &capturetest.Judge{Before: below(dir, before), After: below(dir, capturetest.Take(t, dir))}
+		samePicture(t, capturetest.Take(t, dir), before)
+		disturb(dir, plots, seed*plots) // what the command did
+		j := &capturetest.Judge{Before: below(dir, before), After: below(dir, capturetest.Take(t, dir)), Since: time.Now().Add(-time.Minute)}
 		if len(result.List.Packed().Entries) < plots {
 			t.Errorf("only %d entries: this tests nothing", len(result.List.Entries))
 		}
@@ -79,7 +83,6 @@ func TestRollBack(t *testing.T) {
 		if err := result.Close(); err != nil {
 			t.Error(err)
 		}
-		samePicture(t, capturetest.Take(t, dir), before)
 		isEmpty(t, cmd.Staging)
 	}
 }
@@ -114,7 +117,10 @@ func TestRecover(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &run{method: &Method{Scope: []string{dir}, RollBack: true}, cmd: cmd, staging: s}
-	if _, err := r.run(t.Context()); err != nil {
+	if err := r.prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.execute(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if roots, err := Recover(t.Context(), cmd.Staging); err != nil || roots != nil {
