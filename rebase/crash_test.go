@@ -58,7 +58,9 @@ func TestCrash(t *testing.T) {
 	checkNoLitter(t, b.dir)
 
 	// a second move that crashes must not forget what was before the first
-	b.db.Find("/a.dll").Base = 0x300000000 // another tool's doing
+	r := b.db.Find("/a.dll")
+	r.Base = 0x300000000 // another tool's doing
+	b.db.Put(*r)
 	b.applyUntilSaved(Policy{}, "/a.dll")
 	b.apply(Policy{}, "/a.dll")
 	b.check()
@@ -128,11 +130,12 @@ func TestCheck(t *testing.T) {
 			b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.I386, Base: 0x10000000}})
 		}},
 		"no image":         {Modified, func(b *bed) { b.writeFile("/a.dll", []byte("no image")) }},
-		"past not to have": {Broken, func(b *bed) { b.db.Find("/a.dll").Was.CheckSum++ }},
+		"past not to have": {Broken, func(b *bed) { b.db.Find("/a.dll").Was.CheckSum++ /* shared by the copy */ }},
 		"collision": {Collides, func(b *bed) {
 			r := *b.db.Find("/b.dll")
+			r.Size = 2 * Granularity
+			b.db.Put(r)
 			r.Name, r.Base = "/a.dll", r.Base+Granularity
-			b.db.Find("/b.dll").Size = 2 * Granularity
 			b.db.Put(r)
 		}},
 	}

@@ -64,13 +64,14 @@ func Open(path string) (*Database, error) {
 // Records returns all records, sorted by name. They belong to the database.
 func (d *Database) Records() []Record { return d.records }
 
-// Find returns the record of a name, or nil.
+// Find returns a copy of the record of a name, or nil.
 func (d *Database) Find(name string) *Record {
 	i, ok := d.find(name)
 	if !ok {
 		return nil
 	}
-	return &d.records[i]
+	r := d.records[i]
+	return &r
 }
 
 func (d *Database) find(name string) (int, bool) {

@@ -87,15 +87,27 @@ func (l *layout) arrange() {
 	}
 	l.each((*layout).claimOwn, func(it *item) bool { return it.staysPut(l.policy) && it.subject.record == nil })
 	l.reserve()
-	if !l.policy.Compact {
-		for _, it := range fresh {
-			l.tryPlace(it, it.base)
-		}
-		l.reserve()
+	for _, it := range l.pinnedFirst(fresh) {
+		l.tryPlace(it, it.base)
 	}
+	l.reserve()
 	for _, it := range append(installed, fresh...) {
 		l.placeAnew(it)
 	}
+}
+
+// pinnedFirst returns the images that may keep the base they come with, those
+// pinned to one before the others; when compacting, only those.
+func (l *layout) pinnedFirst(fresh []*item) []*item {
+	var pinned, others []*item
+	for _, it := range fresh {
+		if l.policy.pin(it.name) != nil {
+			pinned = append(pinned, it)
+		} else if !l.policy.Compact {
+			others = append(others, it)
+		}
+	}
+	return append(pinned, others...)
 }
 
 func (l *layout) each(do func(*layout, *item), which func(*item) bool) {

@@ -102,6 +102,11 @@ func unfit(s *subject, p *Policy) *misfit {
 	if err := p.Database.CanHold(s.image.Machine); err != nil {
 		return &misfit{Skip, err}
 	}
+	for _, db := range p.Respect {
+		if db.Find(s.Name) != nil {
+			return &misfit{Skip, fmt.Errorf("belongs to %s", db.Path)}
+		}
+	}
 	fixed := p.fixed(s)
 	if fixed != nil && (fixed.Rule == RuleEFI || fixed.Rule == RuleCLR || !s.image.DLL && fixed.Rule != RulePinned) {
 		return &misfit{Left, fixed}

@@ -174,6 +174,16 @@ func TestPlan(t *testing.T) {
 			policy: Policy{Pins: []Pin{{"a", 0}, {"/*/b", 0x300000000}}},
 			want:   "/x/a left pinned\n/x/b move 0x300000000\n/x/c move 0x3fffe0000\n",
 		},
+		"compacting keeps pins": {
+			images: map[string]rebasetest.Options{"/a": dll(defaultBase64, 1), "/b": dll(0x340000000, 1)},
+			policy: Policy{Compact: true, Pins: []Pin{{"a", 0x300000000}}},
+			want:   "/a move 0x300000000\n/b move 0x3fffe0000\n",
+		},
+		"a pin is before what only happens to be there": {
+			images: map[string]rebasetest.Options{"/a": dll(0x300000000, 9), "/b": dll(defaultBase64, 1)},
+			policy: Policy{Pins: []Pin{{"b", 0x300000000}}},
+			want:   "/a move 0x3fffe0000\n/b move 0x300000000\n",
+		},
 		"two pinned to one place": {
 			images: map[string]rebasetest.Options{"/a": dll(defaultBase64, 2), "/b": dll(defaultBase64, 1)},
 			policy: Policy{Pins: []Pin{{"*", 0x300000000}}},
@@ -354,6 +364,20 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
+// TestInstalledFixed has two recorded images overlap, one of which can not move.
+func TestInstalledFixed(t *testing.T) {
+	b := newBed(t)
+	b.write(map[string]rebasetest.Options{
+		"/a.dll": {Machine: rebasetest.AMD64, Base: 0x340000000, Pages: 9},
+		"/b.dll": {Machine: rebasetest.AMD64, Base: 0x340000000, Flags: fileStripped},
+	})
+	b.apply(Policy{Stay: true, Force: true}, "/a.dll", "/b.dll")
+	if got := told(b.apply(Policy{}, "/a.dll", "/b.dll")); got != "/a.dll move 0x3fffe0000\n/b.dll left stripped\n" {
+		t.Errorf("got\n%s", got)
+	}
+	b.check()
+}
+
 // TestSlack keeps free what is behind an image only if nobody is there.
 func TestSlack(t *testing.T) {
 	b := newBed(t)
@@ -424,5 +448,9 @@ func TestStackedLayers(t *testing.T) {
 	b.check(parent)
 	if _, err := os.Stat(parent.Path); err == nil {
 		t.Error("the parent was written")
+	}
+	b.write(map[string]rebasetest.Options{"/base/p.dll": {Machine: rebasetest.AMD64, Base: 0x340000000, Pages: 5}})
+	if got := told(b.apply(Policy{Respect: []*Database{parent}}, "/base/p.dll")); got != "/base/p.dll skip\n" {
+		t.Errorf("what belongs to the parent yields\n%s", got)
 	}
 }

@@ -79,7 +79,10 @@ func (s *subject) readFrom(r io.ReaderAt, length int64, all bool) {
 	}
 	s.image = &Image{Header: *h}
 	s.known = s.record != nil && s.record.matches(h)
-	if s.brief = s.known && !all; !s.brief {
+	s.brief = s.known && !all
+	if s.brief {
+		s.fixed = h.fixed()
+	} else {
 		s.fixed = s.image.readRest(r)
 	}
 }
