@@ -95,6 +95,13 @@ func TestOpen(t *testing.T) {
 	if _, err := b.Read(make([]byte, 1)); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("reading a closed file: error is %v", err)
 	}
+	b, err = r.Open("d/b")
+	check(t, err)
+	_, err = r.Open("d/a")
+	check(t, err)
+	if _, err := b.Read(make([]byte, 1)); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("reading a file after going back: error is %v", err)
+	}
 	for range 2 { // backwards, twice the same, and after the end
 		l, err := r.Open("d/l")
 		check(t, err)
@@ -183,6 +190,7 @@ func TestNotTarball(t *testing.T) {
 	for name, input := range map[string][]byte{
 		"empty": nil, "text": []byte("#mtree"), "zeros": make([]byte, 10240), "another tar": append(other, make([]byte, 1024)...),
 		"an extended header alone": huge,
+		"a list of no size":        listMember(-1, false).appendHeader(nil),
 	} {
 		for c, row := range compressions {
 			var b bytes.Buffer
@@ -293,6 +301,29 @@ func TestCut(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestCutList cuts a list between two lines, where it looks whole.
+func TestCutList(t *testing.T) {
+	l := list(regular("a", ""), regular("b", ""))
+	var text bytes.Buffer
+	check(t, plist.WriteNative(&text, l))
+	l.Name += strings.Repeat("x", int(padding(int64(text.Len())))) // no padding follows
+	archive := write(t, l, memTree{"a": "", "b": ""}, Options{Compression: None})
+	if _, err := NewReader(bytes.NewReader(archive[:bytes.Index(archive, []byte("./b op"))])); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// TestNotPacked opens what a forged list describes although it is not archived.
+func TestNotPacked(t *testing.T) {
+	r, err := NewReader(bytes.NewReader(forge(t, list(classed(plist.ClassNoise, regular("x", "1"))), nil)))
+	check(t, err)
+	defer r.Close()
+	if _, err := r.Open("x"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error is %v", err)
+	}
+	check(t, r.Finish())
 }
 
 // TestMore reads an archive with something after it.

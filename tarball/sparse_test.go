@@ -43,6 +43,7 @@ func TestBadMap(t *testing.T) {
 		"1\n0\n100\n",                                  // no hole
 		"1\n0\n50\n",                                   // no end
 		"2\n0\n50\n50\n50\n",                           // touching
+		"3\n0\n20\n20\n20\n100\n0\n",                   // touching, and a hole
 		"2\n50\n10\n0\n10\n",                           // backwards
 		"2\n0\n50\n40\n20\n",                           // overlapping
 		"2\n0\n0\n100\n0\n",                            // empty extent
