@@ -119,3 +119,20 @@ func TestHiddenStaging(t *testing.T) {
 	want(t, "status", s.run().ExitCode, 0)
 	want(t, "output", s.out.String(), "")
 }
+
+// An error holds what the kernel says of it, if only in its log.
+func TestKernelSentence(t *testing.T) {
+	capturetest.NeedRoot(t)
+	staging, err := stageIn(t.TempDir())
+	if err != nil {
+		capturetest.Lacks(t, "overlay", err)
+	}
+	r := &rig{root: "/", staging: staging}
+	err = r.tryOverlay(site{path: "x", from: "/proc"})
+	if err == nil || !strings.Contains(err.Error(), "maximum fs stacking depth exceeded") {
+		t.Errorf("got %v", err)
+	}
+	if err := r.close(); err != nil {
+		t.Error(err)
+	}
+}

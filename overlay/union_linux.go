@@ -33,7 +33,10 @@ func mountOverlay(lower []string, r *room, attr uint64) (*os.File, error) {
 		options = slices.DeleteFunc(options, func(o string) bool { return o == "xino=on" })
 	}
 	for {
-		m, err := newMount(fsContext{fstype: "overlay", options: append(layers, options...), attr: attr})
+		mount := func() (*os.File, error) {
+			return newMount(fsContext{fstype: "overlay", options: append(layers, options...), attr: attr})
+		}
+		m, err := mount()
 		switch {
 		case err == nil:
 			return m, nil
@@ -42,7 +45,7 @@ func mountOverlay(lower []string, r *room, attr uint64) (*os.File, error) {
 		case isOverlay(lower[0]) && errors.Is(err, unix.EINVAL):
 			return nil, fmt.Errorf("%w: %w", errStacked, err)
 		default:
-			return nil, err
+			return explained(mount)
 		}
 		// What a try with volatile leaves in its work directory stops the next one.
 		if err := os.RemoveAll(r.path("work")); err != nil {
