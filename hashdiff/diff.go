@@ -81,7 +81,8 @@ func (h *head) take() *Record {
 	return r
 }
 
-// none is the Source of nothing.
-type none struct{}
+// Nothing is the Source of an empty tree.
+type Nothing struct{}
 
-func (none) Next() (*Record, error) { return nil, io.EOF }
+// Next returns io.EOF.
+func (Nothing) Next() (*Record, error) { return nil, io.EOF }

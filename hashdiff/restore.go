@@ -126,7 +126,7 @@ func (r *restorer) makeAll(records Source) error {
 		}
 		return nil
 	}
-	err := compare(records, &none{}, func(p pair) error {
+	err := compare(records, Nothing{}, func(p pair) error {
 		rec := p.before
 		if err := leave(rec.Path); err != nil {
 			return err

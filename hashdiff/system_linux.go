@@ -103,6 +103,6 @@ func removeTree(dir string) error {
 	r := &restorer{root: root}
 	s := Scan(context.Background(), Scope{Root: dir, Paths: []string{"."}}, Options{Stat: true})
 	defer s.Close() //nolint:errcheck // there is none
-	err = compare(s, none{}, func(p pair) error { return wrap(p.before, r.soften(p.before)) })
+	err = compare(s, Nothing{}, func(p pair) error { return wrap(p.before, r.soften(p.before)) })
 	return errors.Join(err, os.RemoveAll(dir))
 }

@@ -6,50 +6,74 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sandbox-install/sandbox-install/hashdiff"
 	"github.com/sandbox-install/sandbox-install/plist"
+	"github.com/sandbox-install/sandbox-install/plist/dialect"
 )
 
 // diffFlags are the flags of "diff".
 type diffFlags struct {
 	print    printFlags
 	paranoid bool
+	base     []string
+	format   *oneOf // of base
 }
 
 func diffCommand(stdio *stdio) *cobra.Command {
 	flags := &diffFlags{}
 	cmd := &cobra.Command{
-		Use:   "diff [flags] BEFORE AFTER",
+		Use:   "diff [flags] [BEFORE] AFTER",
 		Short: "Show what happened between two snapshots, or a snapshot and a live tree",
 		Long: `Diff compares two trees and prints a packing list of what was added, modified and
 deleted. Each of the two is a snapshot file or a directory; a directory beside a
 snapshot is the root it was made of, or another one, and the same paths below it
-are compared.`,
-		Args: exactArgs(2),
+are compared.
+
+With --base, what belongs to a package already is left out, so that without BEFORE
+the list is of all that belongs to none. A base is a packing list, a tarball, a list
+of absolute paths, or a directory that holds such files, as /var/lib/dpkg/info and
+/usr/pkg/pkgdb do. A file whose list knows its content, and it is another, is listed
+as modified.`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return flags.run(cmd.Context(), stdio, args)
 		},
 	}
 	flags.print.register(cmd)
-	cmd.Flags().BoolVar(&flags.paranoid, "paranoid", false, "read all files of a live tree, whatever their times say")
+	flags.format = &oneOf{"pkgsrc", dialect.Formats()}
+	f := cmd.Flags()
+	f.BoolVar(&flags.paranoid, "paranoid", false, "read all files of a live tree, whatever their times say")
+	f.StringArrayVar(&flags.base, "base", nil, "leave out what the lists in `FILE` or directory own")
+	f.Var(flags.format, "base-format", "text form of lists in a base that do not say")
+	must(cmd.RegisterFlagCompletionFunc("base-format", flags.format.complete))
 	return cmd
 }
 
 func (f *diffFlags) run(ctx context.Context, stdio *stdio, args []string) error {
-	before, err := openSide(args[0], f.paranoid)
-	if err != nil {
-		return err
+	before := &side{}
+	var err error
+	switch {
+	case len(args) == 1 && f.base == nil:
+		return usagef("one tree alone can only be compared with --base")
+	case len(args) != 1 && len(args) != 2:
+		return usagef("%d arguments, want BEFORE and AFTER", len(args))
+	case len(args) == 2:
+		if before, err = openSide(args[0], f.paranoid); err != nil {
+			return err
+		}
 	}
 	defer before.close() //nolint:errcheck // only read
-	after, err := openSide(args[1], f.paranoid)
+	after, err := openSide(args[len(args)-1], f.paranoid)
 	if err != nil {
 		return err
 	}
 	defer after.close() //nolint:errcheck // only read
+	after.alone = before.name == ""
 	l, err := f.diff(ctx, stdio, before, after)
 	if err != nil {
 		return err
@@ -58,6 +82,18 @@ func (f *diffFlags) run(ctx context.Context, stdio *stdio, args []string) error 
 		fmt.Fprintf(stdio.err, "sandbox-install: trust: %s: %s\n", n.Kind, n.Text)
 	}
 	return f.print.print(stdio.out, l)
+}
+
+// leaveOut drops from a list what the bases own.
+func (f *diffFlags) leaveOut(l *plist.List, root string) error {
+	owners := hashdiff.NewOwners(root)
+	for _, name := range f.base {
+		if err := addBase(owners, name, f.format.value); err != nil {
+			return err
+		}
+	}
+	owners.Classify(l)
+	return nil
 }
 
 func (f *diffFlags) diff(ctx context.Context, stdio *stdio, before, after *side) (*plist.List, error) {
@@ -74,13 +110,19 @@ func (f *diffFlags) diff(ctx context.Context, stdio *stdio, before, after *side)
 	if err != nil {
 		return nil, err
 	}
-	return hashdiff.Diff(was, is)
+	l, err := hashdiff.Diff(was, is)
+	if err != nil {
+		return nil, err
+	}
+	return l, f.leaveOut(l, after.root())
 }
 
-// A side is one of the two trees that are compared: a snapshot or a live tree.
+// A side is one of the two trees that are compared: a snapshot or a live tree. One
+// without name is empty.
 type side struct {
 	name     string
 	paranoid bool           // if it is live, read all of it
+	alone    bool           // there is no other side
 	file     *hashdiff.File // nil if it is live
 	open     []io.Closer
 }
@@ -102,6 +144,18 @@ func openSide(name string, paranoid bool) (*side, error) {
 	return s, nil
 }
 
+// root is what the entry paths of a side are relative to: for one of two live trees
+// the tree, so that the two can be compared, and else the root of the system.
+func (s *side) root() string {
+	switch {
+	case s.file != nil:
+		return s.file.Header.Root
+	case s.alone:
+		return filepath.VolumeName(s.name) + string(filepath.Separator)
+	}
+	return s.name
+}
+
 func (s *side) close() error {
 	var errs []error
 	for _, c := range s.open {
@@ -113,10 +167,16 @@ func (s *side) close() error {
 // source begins to read a side. A live tree is compared in the paths of the other
 // side's snapshot, which also saves reading what did not change since.
 func (s *side) source(ctx context.Context, other *side, options hashdiff.Options) (hashdiff.Source, error) {
-	if s.file != nil {
+	switch {
+	case s.name == "":
+		return hashdiff.Nothing{}, nil
+	case s.file != nil:
 		return s.file, nil
 	}
-	scope := hashdiff.Scope{Root: s.name, Paths: []string{"."}}
+	scope, err := hashdiff.NewScope(s.root(), s.name)
+	if err != nil {
+		return nil, err
+	}
 	if other.file != nil {
 		scope = other.file.ScopeBelow(s.name)
 		if !s.paranoid {

@@ -1,0 +1,91 @@
+package hashdiff
+
+import (
+	"io/fs"
+	"path"
+	"path/filepath"
+
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// RuleOwned is the rule of entries that belong to a package already.
+const RuleOwned = "base"
+
+// Owners are the paths that belong to packages.
+type Owners struct {
+	root  string
+	paths map[string]*plist.Entry // as their package made them; nil if it only names them
+	real  map[string]string       // directories whose way through symlinks is known
+}
+
+// NewOwners returns the owners of no path. Lists name files by any way that leads to
+// them below root, entries by where they are: /bin may be a symlink to /usr/bin.
+func NewOwners(root string) *Owners {
+	return &Owners{root: root, paths: map[string]*plist.Entry{".": nil}, real: make(map[string]string)}
+}
+
+// Add adds an entry path, and the directories it is in.
+func (o *Owners) Add(name string, e *plist.Entry) {
+	dir := path.Dir(name)
+	if dir != "." {
+		name = join(o.realDir(dir), path.Base(name))
+	}
+	if known, ok := o.paths[name]; !ok || known == nil {
+		o.paths[name] = e
+	}
+	for dir = path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		if _, ok := o.paths[dir]; ok {
+			return
+		}
+		o.paths[dir] = nil
+	}
+}
+
+// AddList adds all that a list says is there.
+func (o *Owners) AddList(l *plist.List) {
+	for i := range l.Entries {
+		if e := &l.Entries[i]; e.Op != plist.OpDelete && e.Packed() {
+			o.Add(e.Path, e)
+		}
+	}
+}
+
+// realDir is where a directory is. One that is not there stays as it is named.
+func (o *Owners) realDir(dir string) string {
+	if real, ok := o.real[dir]; ok {
+		return real
+	}
+	real := dir
+	if name, err := filepath.EvalSymlinks(filepath.Join(o.root, host(dir))); err == nil {
+		if rel, err := filepath.Rel(o.root, name); err == nil && filepath.IsLocal(rel) {
+			real = filepath.ToSlash(rel)
+		}
+	}
+	o.real[dir] = real
+	return real
+}
+
+// Classify makes noise of the additions that belong to a package. One whose content
+// is another than its package made is a modification of it.
+func (o *Owners) Classify(l *plist.List) {
+	for i := range l.Entries {
+		e := &l.Entries[i]
+		owned, ok := o.paths[e.Path]
+		switch {
+		case !ok || e.Op != plist.OpAdd:
+		case owned != nil && owned.Described() && owned.Mode.Type() != e.Mode.Type():
+			e.Op, e.Changed = plist.OpModify, plist.ChangedType
+		case owned != nil && owned.Described() && contentDiffers(owned, e):
+			e.Op, e.Changed = plist.OpModify, plist.ChangedContent
+		default:
+			e.Class, e.Rule = plist.ClassNoise, RuleOwned
+		}
+	}
+}
+
+func contentDiffers(a, b *plist.Entry) bool {
+	if a.Mode.Type() == fs.ModeSymlink {
+		return a.Link != b.Link
+	}
+	return a.Size != b.Size || a.Digest != b.Digest || a.Major != b.Major || a.Minor != b.Minor
+}
