@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -29,9 +30,9 @@ func Update(old *Document, items []Item, vars []Variable) (*Updated, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &updater{dialect: d, old: oldItems, result: &Updated{}, fresh: make(map[string]*Item), gone: make(map[int]bool), samples: make(map[int]bool)}
+	u := &updater{dialect: d, old: oldItems, result: &Updated{}, fresh: make(map[string]*Item), gone: make(map[int]bool), bound: make(map[int]bool)}
 	for i := range items {
-		if it := &items[i]; it.Kind == KindFile || it.Kind == KindDir {
+		if it := &items[i]; listsPath(it) {
 			u.fresh[it.Path] = it
 		}
 	}
@@ -51,7 +52,7 @@ type updater struct {
 	fresh   map[string]*Item  // items of the capture that no line stands for yet
 	values  map[string]string // of the variables in the old list
 	gone    map[int]bool      // lines to take out
-	samples map[int]bool      // lines that say of the path before what its sample is
+	bound   map[int]bool      // lines that are about the path before them: a sample, a command with its name
 	places  []oldPlace        // lines with a path that stay, sorted by it
 	result  *Updated
 }
@@ -142,39 +143,56 @@ func (u *updater) compare() {
 	for p := range u.fresh {
 		present[p] = true
 	}
+	lastGone := false // the path before is
 	for i := range u.old {
 		it := &u.old[i]
-		switch it.Kind {
-		case KindComment: // a path that is commented out is meant not to be listed
-			delete(u.fresh, it.Text)
-			continue
-		case KindFile, KindDir:
-		case KindSample:
-			u.samples[it.Line] = true
-			if u.gone[it.Line] || it.Text != "" && !u.has(present, it.Text) {
-				u.gone[it.Line] = true
-			}
-			continue
-		default:
-			continue
-		}
-		p := withValues(it.Path, u.values)
 		switch {
-		case u.has(present, it.Path):
-			delete(u.fresh, p)
-			delete(u.fresh, it.Path)
-		case len(it.When) > 0:
-			u.result.Kept = append(u.result.Kept, Remark{p, fmt.Sprintf("line %d: not in this capture, which may lack %s", it.Line, Term(it.When))})
-		case strings.Contains(p, "\x00"):
-			u.result.Kept = append(u.result.Kept, Remark{expand(p, "${", "}"), fmt.Sprintf("line %d: its variable's value is not known", it.Line)})
-		default:
-			u.gone[it.Line] = true
-			u.result.Gone = append(u.result.Gone, Remark{p, fmt.Sprintf("line %d: not installed any more", it.Line)})
-			continue
+		case it.Kind == KindComment: // a path that is commented out is meant not to be listed
+			delete(u.fresh, it.Text)
+		case it.Kind == KindSample && it.Text != "", namesFile(it):
+			u.bound[it.Line] = true
+			if lastGone {
+				u.gone[it.Line] = true
+				u.result.Gone = append(u.result.Gone, Remark{expand(cmp.Or(it.Path, it.Text), "${", "}"), fmt.Sprintf("line %d: goes with the path before it", it.Line)})
+			}
+		case listsPath(it):
+			lastGone = !u.holds(it, present)
 		}
-		u.places = append(u.places, oldPlace{p, it})
 	}
 	slices.SortStableFunc(u.places, func(a, b oldPlace) int { return strings.Compare(a.path, b.path) })
+}
+
+// listsPath reports whether an item is about a path of its own: no copy of a
+// sample, no command.
+func listsPath(it *Item) bool {
+	return it.Kind == KindFile || it.Kind == KindDir || it.Kind == KindSample && it.Text == ""
+}
+
+// namesFile reports whether a command has the name of the path before it.
+func namesFile(it *Item) bool {
+	return (it.Kind == KindExec || it.Kind == KindUnexec) &&
+		(strings.Contains(it.Text, "%F") || strings.Contains(it.Text, "%f") || strings.Contains(it.Text, "%B"))
+}
+
+// holds reports whether a line with a path stays, and tells why not, or why it
+// does although the capture does not have the path.
+func (u *updater) holds(it *Item, present map[string]bool) bool {
+	p := withValues(it.Path, u.values)
+	switch {
+	case u.has(present, it.Path):
+		delete(u.fresh, p)
+		delete(u.fresh, it.Path)
+	case len(it.When) > 0:
+		u.result.Kept = append(u.result.Kept, Remark{p, fmt.Sprintf("line %d: not in this capture, which may lack %s", it.Line, Term(it.When))})
+	case strings.Contains(p, "\x00"):
+		u.result.Kept = append(u.result.Kept, Remark{expand(p, "${", "}"), fmt.Sprintf("line %d: its variable's value is not known", it.Line)})
+	default:
+		u.gone[it.Line] = true
+		u.result.Gone = append(u.result.Gone, Remark{p, fmt.Sprintf("line %d: not installed any more", it.Line)})
+		return false
+	}
+	u.places = append(u.places, oldPlace{p, it})
+	return true
 }
 
 // has looks a path up as it is written and with the values of its variables.
@@ -194,7 +212,7 @@ func (u *updater) insertions(items []Item) (map[int]string, error) {
 	insert := make(map[int]string)
 	for i := 0; i < len(items); i++ {
 		it := items[i]
-		if u.fresh[it.Path] == nil || it.Kind != KindFile && it.Kind != KindDir {
+		if u.fresh[it.Path] == nil || !listsPath(&it) {
 			continue
 		}
 		after := u.before(it.Path)
@@ -214,7 +232,7 @@ func (u *updater) insertions(items []Item) (map[int]string, error) {
 		line := u.headLine()
 		if after != nil {
 			line = after.item.Line
-			if u.samples[line+1] {
+			for u.bound[line+1] {
 				line++
 			}
 		}

@@ -55,10 +55,17 @@ func TestUpdate(t *testing.T) {
 		},
 		{
 			name: "samples", format: "openbsd",
-			old:   "a\n@sample /etc/a\nb\n@sample /etc/b\n",
-			items: []Item{{Kind: KindFile, Path: "a"}, {Kind: KindSample, Path: "/etc/a", Text: "a"}, {Kind: KindFile, Path: "aa"}, {Kind: KindSample, Path: "/etc/aa", Text: "aa"}},
-			want:  "a\n@sample /etc/a\naa\n@sample /etc/aa\n",
-			told:  "- b + aa",
+			old:   "a\n@sample /etc/a\nb\n@sample /etc/b\n@sample /var/a/\n@sample /var/b/\n",
+			items: []Item{{Kind: KindFile, Path: "a"}, {Kind: KindSample, Path: "/etc/a", Text: "a"}, {Kind: KindFile, Path: "aa"}, {Kind: KindSample, Path: "/etc/aa", Text: "aa"}, {Kind: KindSample, Path: "/var/a"}, {Kind: KindSample, Path: "/var/c"}},
+			want:  "a\n@sample /etc/a\naa\n@sample /etc/aa\n@sample /var/a/\n@sample /var/c/\n",
+			told:  "- b - /etc/b - /var/b + aa + /var/c",
+		},
+		{
+			name: "commands about the path before them", format: "freebsd",
+			old:   "a\n@postexec x %F\n@postexec y\nb\n@postexec z %D\n@postunexec z %B/%f\n",
+			items: files("a", "aa", "c"),
+			want:  "a\n@postexec x %F\naa\nc\n@postexec y\n@postexec z %D\n",
+			told:  "- b - z %B/%f + aa + c",
 		},
 		{
 			name: "commented out", format: "openbsd",
