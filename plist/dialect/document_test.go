@@ -195,6 +195,8 @@ func TestConvert(t *testing.T) {
 		{"freebsd", "pkgsrc", "%%NLS%%%%NO_X11%%a\n@sample etc/b.sample\n@dir c\n", "${PLIST.nls}${PLIST.no_x11}a\netc/b.sample\n@comment Makefile: CONF_FILES+= ${PREFIX}/etc/b.sample etc/b\n@pkgdir c\n"},
 		{"freebsd", "openbsd", "@(root,wheel,4755) bin/a\nb\n@sample c d\n@dir e\n@info f\n", "@mode 4755\n@owner root\n@group wheel\nbin/a\n@mode\n@owner\n@group\nb\nc\n@sample d\ne/\n@info f\n"},
 		{"openbsd", "freebsd", "@comment $OpenBSD$\n@bin a\nb/\n@mode 600\nc\n@mode\n@sample /etc/c\n@shell d\n", "a\n@dir b\n@sample(,,600) c /etc/c\n@shell d\n"},
+		{"openbsd", "pkgsrc", "@shell bin/a\n@info info/b.info\n@rcscript ${RCDIR}/c\n", "@comment Makefile: PKG_SHELL+= ${PREFIX}/bin/a\nbin/a\n@comment Makefile: INFO_FILES= yes\ninfo/b.info\n@comment Makefile: RCD_SCRIPTS+= c\n${RCDIR}/c\n"},
+		{"openbsd", "freebsd", "@rcscript etc/rc.d/c\n", "@comment Makefile: USE_RC_SUBR+= c\netc/rc.d/c\n"},
 		{"openbsd", "freebsd", "${X}/$\\{Y}\n", "%%X%%/${Y}\n"},
 		{"freebsd", "openbsd", "%%X%%/${Y}\n", "${X}/$\\{Y}\n"},
 		{"pkgsrc", "mtree", "@comment $NetBSD$\n@comment hello\na b\n@pkgdir c\n", "# hello\n./a\\040b type=file\n./c type=dir\n"},

@@ -198,6 +198,9 @@ func renderFreeBSDPath(w *writer, it *Item, when string) error {
 	if it.special() {
 		attrs = expand("("+it.Owner+","+it.Group+","+it.Mode+")", "%%", "%%")
 	}
+	if line := typeLine("freebsd", it); line != "" {
+		w.line("@comment Makefile: ", expand(line, "%%", "%%"))
+	}
 	start := len(w.b)
 	switch {
 	case it.Kind == KindRmdir: // pkg(8) removes what it made

@@ -29,6 +29,9 @@ var hookRules = []struct {
 
 // hooks declares what a file needs besides being listed.
 func (p *porter) hooks(name string, fact *Fact) {
+	if p.tree == "pkgsrc" && fact.Type == TypeInfo {
+		p.makefile("INFO_FILES= yes")
+	}
 	for _, rule := range hookRules {
 		if !rule.name.MatchString(name) || rule.desktopWithTypes && len(fact.Schemes) == 0 {
 			continue

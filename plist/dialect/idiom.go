@@ -135,6 +135,8 @@ func (p *porter) place(pl *place) {
 		it.Path, it.Type = compression.ReplaceAllString(it.Path, "")+p.man, TypeMan
 	case fact.Type == TypeInfo && p.infoPart(pl.Entry):
 		return
+	case fact.Type == TypeInfo && p.tree == "pkgsrc":
+		it.Type = "" // hooks has declared it
 	case p.tree == "openbsd" && p.openbsdLibrary(pl, &it):
 		return
 	}
@@ -186,9 +188,6 @@ var compression = regexp.MustCompile(`\.(gz|bz2|xz|Z|zst)$`)
 // infoPart reports whether e is a part of a split info file whose first part is
 // listed: the trees find the parts themselves.
 func (p *porter) infoPart(e *plist.Entry) bool {
-	if p.tree == "pkgsrc" {
-		p.makefile("INFO_FILES= yes")
-	}
 	name := compression.ReplaceAllString(e.Path, "")
 	main := strings.TrimRight(name, "0123456789")
 	main, isPart := strings.CutSuffix(main, "-")

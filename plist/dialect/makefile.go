@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"cmp"
+	"path"
 	"slices"
 	"strings"
 )
@@ -59,6 +60,22 @@ func makefileLine(tree string, it *Item) string {
 		return "OWN_DIRS_PERMS+= " + permissions(it)
 	}
 	return "SPECIAL_PERMS+= " + permissions(it)
+}
+
+// typeLine says what the Makefile has to say of a file's type, where the list has
+// no word for it; "" if nothing.
+func typeLine(tree string, it *Item) string {
+	switch {
+	case it.Type == TypeRCScript && tree == "pkgsrc":
+		return "RCD_SCRIPTS+= " + path.Base(it.Path)
+	case it.Type == TypeRCScript && tree == "freebsd":
+		return "USE_RC_SUBR+= " + path.Base(it.Path)
+	case it.Type == TypeShell && tree == "pkgsrc":
+		return "PKG_SHELL+= " + Var("PREFIX") + "/" + printable(it.Path)
+	case it.Type == TypeInfo && tree == "pkgsrc":
+		return "INFO_FILES= yes"
+	}
+	return ""
 }
 
 // permissions are a path, a user, a group and, if need be, a mode, as pkgsrc's

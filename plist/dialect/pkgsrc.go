@@ -143,6 +143,9 @@ func renderPkgsrcPath(w *writer, it *Item, when string) error {
 	if err != nil {
 		return err
 	}
+	if line := typeLine("pkgsrc", it); line != "" {
+		w.line("@comment Makefile: ", expand(line, "${", "}"))
+	}
 	if it.special() {
 		w.line("@comment Makefile: ", expand(makefileLine("pkgsrc", it), "${", "}"))
 	}
