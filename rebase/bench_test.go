@@ -12,8 +12,10 @@ import (
 	"github.com/sandbox-install/sandbox-install/rebase/rebasetest"
 )
 
-// benchImages is as many as were measured with other tools: 781 images, 340 MiB
-// (research report, section 4).
+// benchImages is as many as were measured with Cygwin's rebase 4.5.0 on a machine
+// of this kind: 781 images, 340 MiB, warm cache. Its database mode, which writes in
+// place and flushes nothing, took 2.3 s for all, 1.4 s for nothing to do and 0.59 s
+// for one new image.
 const benchImages = 781
 
 // benchBed writes the images of a benchmark: most small, a few large, all on the
@@ -56,6 +58,31 @@ func BenchmarkApplyAll(b *testing.B) {
 		b.StartTimer()
 	}
 	reportMemory(b)
+}
+
+// BenchmarkReplaceAll is the bare part of BenchmarkApplyAll that any tool has which
+// replaces files safely: read, write anew, flush, rename.
+func BenchmarkReplaceAll(b *testing.B) {
+	bed, names := benchBed(b)
+	for b.Loop() {
+		err := each(context.Background(), names, func(name string) {
+			content := bed.read(name)
+			info, err := os.Stat(filepath.Join(bed.dir, name))
+			if err != nil {
+				b.Error(err)
+			}
+			r := replacement{root: bed.root.Root, name: name[1:], old: info}
+			if err := r.stage(content); err != nil {
+				b.Error(err)
+			}
+			if err := r.commit(); err != nil {
+				b.Error(err)
+			}
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkApplyNothing(b *testing.B) {
