@@ -42,25 +42,39 @@ const userFlags = 0x00000001 | // FS_SECRM_FL, s
 // Extended attributes are those that the caller's privileges show: without
 // CAP_SYS_ADMIN none of trusted.*.
 func Lstat(dir int, name string) (plist.Entry, Inode, error) {
+	e, inode, err := LstatQuick(dir, name)
+	if err != nil || !needsOpen(&e) {
+		return e, inode, err
+	}
+	fd, err := OpenAt(dir, name)
+	if err != nil {
+		return e, inode, err
+	}
+	defer unix.Close(fd)
+	return e, inode, ReadAttributes(&e, fd)
+}
+
+// LstatQuick is Lstat without what is only to be had by opening the file. Who is
+// to open it anyway reads that by ReadAttributes.
+func LstatQuick(dir int, name string) (plist.Entry, Inode, error) {
 	var st unix.Statx_t
 	err := unix.Statx(dir, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, unix.STATX_BASIC_STATS, &st)
 	if err != nil {
 		return plist.Entry{}, Inode{}, err
 	}
 	e := entryFromStatx(&st)
-	inode := Inode{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino, st.Nlink}
-	switch e.Mode.Type() {
-	case 0, fs.ModeDir:
-		err = readAttributes(&e, dir, name)
-	case fs.ModeSymlink:
-		if e.Link, err = readlink(dir, name); err == nil {
-			e.Xattrs, err = xattrsByName(dir, name)
-		}
-	default:
+	if e.Mode.Type() == fs.ModeSymlink {
+		e.Link, err = readlink(dir, name)
+	}
+	if err == nil && !needsOpen(&e) {
 		e.Xattrs, err = xattrsByName(dir, name)
 	}
-	return e, inode, err
+	return e, Inode{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino, st.Nlink}, err
 }
+
+// needsOpen reports whether a file has attributes that are only to be had by
+// opening it. Anything else must not be opened: it may block, or act.
+func needsOpen(e *plist.Entry) bool { return e.Mode.IsRegular() || e.Mode.IsDir() }
 
 func entryFromStatx(st *unix.Statx_t) plist.Entry {
 	e := plist.Entry{
@@ -78,14 +92,9 @@ func entryFromStatx(st *unix.Statx_t) plist.Entry {
 	return e
 }
 
-// readAttributes sets what of a regular file or directory is only to be had by
-// opening it. Anything else must not be opened: it may block, or act.
-func readAttributes(e *plist.Entry, dir int, name string) error {
-	fd, err := OpenAt(dir, name)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
+// ReadAttributes sets the extended attributes and inode flags of an open regular
+// file or directory.
+func ReadAttributes(e *plist.Entry, fd int) (err error) {
 	e.Xattrs, err = readXattrs(
 		func(buf []byte) (int, error) { return unix.Flistxattr(fd, buf) },
 		func(attr string, buf []byte) (int, error) { return unix.Fgetxattr(fd, attr, buf) })

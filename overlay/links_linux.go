@@ -52,23 +52,24 @@ func (w *walker) left(n link, before company) bool {
 	return false
 }
 
-// nameFirst sets Link, and the digest that was read only once, in the entries of
-// one inode.
+// nameFirst sets Link in the entries of one inode, and what was read through one
+// name only.
 func (w *walker) nameFirst(names []link) {
-	var first *plist.Entry
-	var digest plist.Digest
+	var first, opened *plist.Entry
 	for _, n := range names {
 		e := &w.list[n.entry]
 		if w.stays(n.entry) && (first == nil || plist.ComparePaths(e.Path, first.Path) < 0) {
 			first = e
 		}
 		if w.marks[n.entry]&laterName == 0 {
-			digest = e.Digest
+			opened = e
 		}
 	}
 	for _, n := range names {
 		e := &w.list[n.entry]
-		e.Digest = digest
+		if w.marks[n.entry]&laterName != 0 {
+			e.Digest, e.Xattrs, e.Flags = opened.Digest, opened.Xattrs, opened.Flags
+		}
 		if first != nil && e != first {
 			e.Link = first.Path
 		}

@@ -36,11 +36,11 @@ func (t *tree) Open(path string) (plist.File, error) {
 	defer t.mu.Unlock()
 	for i := len(t.layers) - 1; i >= 0; i-- {
 		if l := &t.layers[i]; plist.Within(path, l.path) {
-			f, err := t.openers[i].open(l.inside(path))
+			fd, err := t.openers[i].open(l.inside(path))
 			if err != nil {
-				return nil, err // not a nil *os.File in a File
+				return nil, &os.PathError{Op: "open", Path: path, Err: err}
 			}
-			return f, nil
+			return os.NewFile(uintptr(fd), path), nil
 		}
 	}
 	return nil, &os.PathError{Op: "open", Path: path, Err: os.ErrNotExist}
@@ -76,17 +76,14 @@ type opener struct {
 	fd     int // of parent; there is none while parent is ""
 }
 
-// open opens a regular file to read. Neither the path nor its parents go through
-// a symlink or out of the root.
-func (o *opener) open(name string) (*os.File, error) {
+// open opens a regular file or directory to read. Neither the path nor its parents
+// go through a symlink or out of the root.
+func (o *opener) open(name string) (int, error) {
 	fd, base, err := o.dir(name)
-	if err == nil {
-		fd, err = capture.OpenAt(fd, base)
-	}
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+		return -1, err
 	}
-	return os.NewFile(uintptr(fd), name), nil
+	return capture.OpenAt(fd, base)
 }
 
 // dir returns the parent directory of a path, valid until the next call, and the

@@ -38,7 +38,8 @@ type mark uint8
 const (
 	compare   mark = 1 << iota // was there before in the same size: compare the bytes
 	unwritten                  // not in upper, or the same inode copied up: an entry only if something differs
-	laterName                  // a new name of an inode that is in the list already: do not hash it again
+	laterName                  // a new name of an inode that is in the list already: do not open it again
+	bare                       // new: what of its attributes is to be had by opening it is not read yet
 )
 
 // A place says in which trees there is the directory that the cursors stand in.
@@ -151,7 +152,11 @@ func (w *walker) look(f *finding, at place) (err error) {
 		}
 	}
 	if at.merged {
-		if f.after, err = lstat(w.merged, f.name); err != nil {
+		read := capture.Lstat
+		if f.before == nil {
+			read = capture.LstatQuick // settle will open it
+		}
+		if f.after, err = lstat(w.merged, f.name, read); err != nil {
 			return err
 		}
 	}
@@ -181,7 +186,7 @@ func (w *walker) record(f *finding, at place) error {
 		w.add(plist.Entry{Op: plist.OpDelete, Path: f.path, Mode: f.before.Mode.Type()}, 0)
 	case f.before == nil:
 		f.after.Op, f.after.Path = plist.OpAdd, f.path
-		w.addFile(nil, f.after, 0)
+		w.addFile(nil, f.after, bare)
 	case !f.after.is(f.before.Mode.Type()):
 		f.after.Op, f.after.Path, f.after.Changed = plist.OpModify, f.path, plist.ChangedType
 		w.addFile(nil, f.after, 0)
@@ -204,7 +209,7 @@ func (w *walker) loseSocket(f *finding) {
 
 // modified adds the entry of what is there before and after, as the same type.
 func (w *walker) modified(f *finding, at place) error {
-	before, err := lstat(w.lower, f.name)
+	before, err := lstat(w.lower, f.name, capture.Lstat)
 	if err != nil {
 		return err
 	}
@@ -285,9 +290,9 @@ func (w *walker) move(name string, to place) error {
 	return nil
 }
 
-// lstat reads all about a name; nil if there is no such name.
-func lstat(at cursor, name string) (*file, error) {
-	e, inode, err := capture.Lstat(at.fd, name)
+// lstat reads about a name; nil if there is no such name.
+func lstat(at cursor, name string, read func(dir int, name string) (plist.Entry, capture.Inode, error)) (*file, error) {
+	e, inode, err := read(at.fd, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -384,7 +384,7 @@ func download(to string) Verb {
 		go func() {
 			if c, err := l.Accept(); err == nil {
 				_, _ = c.Write([]byte("word")) // the reader will miss it
-				c.Close()
+				_ = c.Close()
 			}
 		}()
 		c, err := net.Dial("tcp", l.Addr().String())

@@ -236,9 +236,8 @@ func (j *Judge) changedLinks(path string, before, after map[string][]string) boo
 
 // number cuts off the device of an inode: the two sides of an overlay differ in it.
 func number(inode string) string {
-	var dev, ino uint64
-	fmt.Sscanf(inode, "%d:%d", &dev, &ino)
-	return strconv.FormatUint(ino, 10)
+	_, ino, _ := strings.Cut(inode, ":")
+	return ino
 }
 
 // nameFirst sets the first listed name of an inode in all its later ones.

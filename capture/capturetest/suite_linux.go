@@ -183,7 +183,9 @@ func (s *Scene) native(t *testing.T, dir, part string) int {
 	defer r.Close()
 	cmd.ExtraFiles = []*os.File{w}
 	err = cmd.Start()
-	w.Close()
+	if closeErr := w.Close(); err == nil {
+		err = closeErr
+	}
 	if err == nil {
 		err = cmd.Wait()
 	}
