@@ -33,7 +33,7 @@ func (p *porter) hooks(name string, fact *Fact) {
 		p.makefile("INFO_FILES= yes")
 	}
 	for _, rule := range hookRules {
-		if !rule.name.MatchString(name) || rule.desktopWithTypes && len(fact.Schemes) == 0 {
+		if !rule.name.MatchString(name) || rule.desktopWithTypes && len(fact.MIMETypes) == 0 {
 			continue
 		}
 		line := map[string]string{"pkgsrc": rule.pkgsrc, "freebsd": rule.freebsd}[p.tree]

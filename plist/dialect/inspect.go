@@ -19,7 +19,7 @@ import (
 type Fact struct {
 	Type Type
 
-	// Of an object (ELF): OBJECT_FMT's word, the machine, its name for others,
+	// Of an object (ELF, PE): its format and machine; of ELF the name for others,
 	// what it asks for by name (DT_NEEDED), and its dynamic linker.
 	Format  string
 	Machine string
@@ -30,7 +30,7 @@ type Fact struct {
 	Provides, Requires []plist.Dependency
 
 	Libraries []string // of a libtool archive: names of the files it accounts for
-	Schemes   []string // of a desktop file: the MIME types it opens
+	MIMETypes []string // of a desktop file: the MIME types it opens
 	Generated string   // why no list may hold it; "" if one may
 }
 
@@ -173,7 +173,7 @@ func inspectText(e *plist.Entry, head []byte) *Fact {
 		fact.pkgconfigDependencies(e, head)
 		return fact
 	case strings.HasSuffix(base, ".desktop") && bytes.Contains(head, []byte("[Desktop Entry]")):
-		return &Fact{Schemes: desktopTypes(head)}
+		return &Fact{MIMETypes: desktopTypes(head)}
 	case manPage.MatchString(e.Path):
 		return &Fact{Type: TypeMan}
 	case base == "dir" && bytes.Contains(head, []byte("File: dir,")):
