@@ -11,6 +11,8 @@
 //	name, symlink target     raw in the ustar header if it fits    all
 //	  that does not fit      path, linkpath; GNU.sparse.name       all; busybox not the last
 //	  ... and is not ASCII   hdrcharset=BINARY before it           as above; GNU tar warns
+//	  like a:b or \a         ./ before it                          all
+//	  over PATH_MAX          path                                  bsdtar
 //	hard link                type 1, to the first name archived    all
 //	device, fifo             types 3, 4, 6                         all
 //	mode, owner              ustar header; uid, gid if too large   all

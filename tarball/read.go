@@ -174,7 +174,8 @@ func (r *Reader) readList() error {
 // the end of the archive. What goes wrong is left in r.broken.
 func (r *Reader) advance() {
 	if r.cur != nil {
-		if r.broken = r.cur.pass(); r.broken != nil {
+		if err := r.cur.pass(); err != nil {
+			r.broken = fmt.Errorf("%s: %w", r.cur.Path, err)
 			return
 		}
 		r.cur = nil

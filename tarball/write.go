@@ -49,7 +49,10 @@ func Write(w io.Writer, l *plist.List, tree plist.Tree, o Options) error {
 	}
 	a := &archiver{Writer: bufio.NewWriterSize(z, 256<<10), tree: tree}
 	err = a.archive(l, o)
-	return errors.Join(err, z.Close())
+	if closeErr := z.Close(); err == nil { // else it fails for the same reason
+		err = closeErr
+	}
+	return err
 }
 
 // archiver writes an archive, before compression.
@@ -181,10 +184,14 @@ func (a *archiver) data(f plist.File, data []Extent, size int64) error {
 	if err := skip(f, size-pos); err != nil {
 		return err
 	}
-	if n, err := f.Read(a.one[:]); n != 0 || err != io.EOF {
-		return errors.Join(fmt.Errorf("is longer than %d bytes, its size in the list", size), err)
+	n, err := f.Read(a.one[:])
+	if n != 0 {
+		return fmt.Errorf("is longer than %d bytes, its size in the list", size)
 	}
-	return nil
+	if err == io.EOF {
+		return nil
+	}
+	return err
 }
 
 // skip passes over a hole of f, which only an *os.File and a Sparse have.

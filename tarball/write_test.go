@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -101,6 +102,42 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
+// TestShortReads: how much a file gives at a time does not matter.
+func TestShortReads(t *testing.T) {
+	big := compressible(9 << 20)
+	l := list(regular("big", big), regular("small", "x"))
+	tree := memTree{"big": big, "small": "x"}
+	for c := range compressions {
+		o := Options{Compression: Compression(c)}
+		if !bytes.Equal(write(t, l, slowTree{tree}, o), write(t, l, tree, o)) {
+			t.Errorf("%v: other bytes", o.Compression)
+		}
+	}
+}
+
+// slowTree gives half of what it is asked for.
+type slowTree struct{ memTree }
+
+func (s slowTree) Open(path string) (plist.File, error) {
+	f, err := s.memTree.Open(path)
+	return io.NopCloser(iotest.HalfReader(f)), err
+}
+
+// errTree is a Tree whose files can not be read.
+type errTree struct{}
+
+func (errTree) Open(string) (plist.File, error) {
+	return io.NopCloser(io.MultiReader(strings.NewReader("x"), iotest.ErrReader(errFull))), nil
+}
+
+func TestReadError(t *testing.T) {
+	for _, content := range []string{"x", "xx"} { // after the last byte, and before
+		if err := Write(io.Discard, list(regular("f", content)), errTree{}, Options{}); err == nil || err.Error() != "f: disk full" {
+			t.Errorf("%q: error is %v", content, err)
+		}
+	}
+}
+
 // errWriter fails after n bytes.
 type errWriter struct{ n int }
 
@@ -136,7 +173,7 @@ func TestWriteErrors(t *testing.T) {
 		for _, n := range []int{0, 100, 1000} {
 			body := compressible(1 << 20)
 			err := Write(&errWriter{n}, list(regular("f", body)), memTree{"f": body}, Options{Compression: Compression(c)})
-			if !errors.Is(err, errFull) {
+			if !errors.Is(err, errFull) || strings.Count(err.Error(), errFull.Error()) != 1 {
 				t.Errorf("%v, full after %d bytes: error is %v", Compression(c), n, err)
 			}
 		}
