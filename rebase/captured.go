@@ -66,12 +66,17 @@ func (c *Captured) Save() error {
 	return c.database.Save()
 }
 
+// Candidate reports whether MoveCaptured looks at an entry's content.
+func Candidate(e *plist.Entry) bool {
+	return e.Packed() && e.HasContent() && wanted(e.Path, false)
+}
+
 // capturedSubjects reads the images among a list's packed entries.
 func capturedSubjects(ctx context.Context, list *plist.List, tree plist.Tree, db *Database) ([]*subject, error) {
 	var subjects []*subject
 	for i := range list.Entries {
 		e := &list.Entries[i]
-		if !e.Packed() || !e.HasContent() || !wanted(e.Path, false) {
+		if !Candidate(e) {
 			continue
 		}
 		content, err := readTree(tree, e.Path)

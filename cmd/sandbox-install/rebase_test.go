@@ -4,14 +4,20 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/zeebo/blake3"
+
+	"github.com/sandbox-install/sandbox-install/plist"
 	"github.com/sandbox-install/sandbox-install/rebase/rebasetest"
+	"github.com/sandbox-install/sandbox-install/tarball"
 )
 
 // A rebaseBed is a root with images, for which the command is run.
@@ -279,5 +285,65 @@ func TestRebaseUsage(t *testing.T) {
 	}
 	if got := b.run(125, "plan --db DIR/not.db --root DIR DIR/usr/bin"); !strings.Contains(got, "neither rBiI nor our text form") {
 		t.Errorf("got %s", got)
+	}
+}
+
+// tarballOf packs files of the bed, as a capture of them would.
+func (b *rebaseBed) tarballOf(name string, paths ...string) {
+	b.Helper()
+	list := &plist.List{Name: "dlls", Version: "1", Prefix: "/"}
+	for _, path := range paths {
+		content := b.read("/" + path)
+		list.Entries = append(list.Entries, plist.Entry{
+			Op: plist.OpAdd, Path: path, Mode: 0o644, ModTime: time.Unix(1, 0), Size: int64(len(content)), Digest: blake3.Sum256(content),
+			UID: uint32(os.Getuid()), GID: uint32(os.Getgid()),
+		})
+	}
+	list.Sort()
+	root, err := os.OpenRoot(b.dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer root.Close()
+	f, err := os.Create(b.dir + name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := errors.Join(tarball.Write(f, list, plist.DirTree{Root: root}, tarball.Options{}), f.Close()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// TestRebaseUnpack unpacks two images for one base: one of them arrives moved,
+// recorded, and declared to the root's own records.
+func TestRebaseUnpack(t *testing.T) {
+	b := newRebaseBed(t, map[string]rebasetest.Options{
+		"/a.dll": {Machine: rebasetest.AMD64, Base: 0x180000000, Pages: 2},
+		"/b.dll": {Machine: rebasetest.AMD64, Base: 0x180000000},
+	})
+	b.write("/c.txt", []byte("text\n"))
+	b.tarballOf("/dlls.tar", "a.dll", "b.dll", "c.txt")
+	if err := os.Mkdir(b.dir+"/target", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	main := func(line string) {
+		t.Helper()
+		if status := run(context.Background(), strings.Fields(strings.ReplaceAll(line, "DIR", b.dir)), os.Stdin, os.Stdout, os.Stderr); status != 0 {
+			t.Fatalf("%s: status %d", line, status)
+		}
+	}
+	main("plan --root DIR/target --rebase-db DIR/db DIR/dlls.tar")
+	if _, err := os.Stat(b.dir + "/db"); err == nil {
+		t.Error("plan wrote the database")
+	}
+	main("unpack --root DIR/target --rebase-db DIR/db DIR/dlls.tar")
+	main("check --root DIR/target")
+	main("rebase check --root DIR/target --db DIR/db")
+	if bytes.Equal(b.read("/b.dll"), b.read("/target/b.dll")) || !bytes.Equal(b.read("/c.txt"), b.read("/target/c.txt")) {
+		t.Error("b.dll did not move, or something else changed")
+	}
+	main("rebase undo --root DIR/target --db DIR/db --all")
+	if !bytes.Equal(b.read("/b.dll"), b.read("/target/b.dll")) {
+		t.Error("not restored")
 	}
 }

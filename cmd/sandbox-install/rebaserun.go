@@ -2,11 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sandbox-install/sandbox-install/plist"
 	"github.com/sandbox-install/sandbox-install/rebase"
+	"github.com/sandbox-install/sandbox-install/tarball"
 )
 
 // A rebaseOption gives captured images addresses of their own before they are
@@ -31,6 +38,7 @@ func (o *rebaseOption) register(cmd *cobra.Command) {
 type rebasedCapture struct {
 	session  *rebaseSession
 	captured *rebase.Captured
+	spool    string // directory to remove
 }
 
 // move replaces list and tree by those with the images moved.
@@ -67,7 +75,104 @@ func (r *rebasedCapture) save() error {
 }
 
 func (r *rebasedCapture) close() {
-	if r != nil {
-		r.session.close()
+	if r == nil {
+		return
 	}
+	r.session.close()
+	if r.spool != "" {
+		os.RemoveAll(r.spool) //nolint:errcheck // a temporary directory
+	}
+}
+
+// moveInTarball is move for the files of a tarball, whose tree is read only
+// once and in order: the images are taken out of it first, by a reading of its
+// own.
+func (o *rebaseOption) moveInTarball(ctx context.Context, stdio *stdio, name string, files *capturedFiles) (*rebasedCapture, error) {
+	if o.flags.db == "" {
+		return nil, nil
+	}
+	dir, err := os.MkdirTemp("", "sandbox-install-rebase-")
+	if err != nil {
+		return nil, err
+	}
+	spool := &spooledTree{dir: dir, names: make(map[string]string)}
+	images := capturedFiles{files.list, spool}
+	var r *rebasedCapture
+	if err = spool.fill(ctx, name); err == nil {
+		r, err = o.move(ctx, stdio, &images)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	r.spool = dir
+	files.list, files.tree = images.list, splitTree{images.tree, files.tree, images.list}
+	return r, nil
+}
+
+// A spooledTree holds the images of a tarball in a directory.
+type spooledTree struct {
+	dir   string
+	names map[string]string // by entry path
+}
+
+// fill takes the images out of the tarball.
+func (t *spooledTree) fill(ctx context.Context, tarName string) (err error) {
+	file, err := os.Open(tarName)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	tar, err := tarball.NewReader(file)
+	if err != nil {
+		return wrap(tarName, err)
+	}
+	defer func() { err = errors.Join(err, tar.Close()) }()
+	list := tar.List()
+	for i := range list.Entries {
+		if e := &list.Entries[i]; rebase.Candidate(e) {
+			if err := t.add(tar, e.Path); err != nil {
+				return wrap(tarName, err)
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *spooledTree) add(from plist.Tree, path string) error {
+	in, err := from.Open(path)
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(t.dir, strconv.Itoa(len(t.names)))
+	out, err := os.Create(name)
+	if err != nil {
+		return errors.Join(err, in.Close())
+	}
+	_, err = io.Copy(out, in)
+	t.names[path] = name
+	return errors.Join(err, in.Close(), out.Close())
+}
+
+func (t *spooledTree) Open(path string) (plist.File, error) {
+	f, err := os.Open(t.names[path])
+	if err != nil {
+		return nil, err // not a nil *os.File in a File
+	}
+	return f, nil
+}
+
+// A splitTree takes the moved images from one tree and all else from another.
+type splitTree struct {
+	moved, rest plist.Tree
+	list        *plist.List
+}
+
+func (t splitTree) Open(path string) (plist.File, error) {
+	if e := t.list.Find(path); e != nil && e.Rebased != nil && rebase.Candidate(e) {
+		return t.moved.Open(path)
+	}
+	return t.rest.Open(path)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -19,6 +20,7 @@ type targetFlags struct {
 	root   string
 	state  string
 	policy unpack.Policy
+	rebase rebaseOption
 	dry    bool
 }
 
@@ -68,8 +70,9 @@ If the package or the root forbid it, nothing is written and the exit status is 
 If the program or the machine is stopped on the way, the next command, or
 "recover", finishes what was committed and takes everything else back.`,
 		Args: exactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return f.unpack(stdio, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return f.unpack(cmd.Context(), stdio, args[0]) },
 	})
+	f.rebase.register(cmd)
 	cmd.Flags().BoolVar(&f.policy.Devices, "devices", false, "let the package bring device nodes")
 	return cmd
 }
@@ -80,17 +83,18 @@ func planCommand(stdio *stdio) *cobra.Command {
 		Use:   "plan [flags] FILE",
 		Short: "Print what unpack would do",
 		Args:  exactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			f.dry = true
-			return f.unpack(stdio, args[0])
+			return f.unpack(cmd.Context(), stdio, args[0])
 		},
 	})
+	f.rebase.register(cmd)
 	cmd.Flags().BoolVar(&f.policy.Devices, "devices", false, "let the package bring device nodes")
 	return cmd
 }
 
 // unpack opens a tarball and puts it over the root.
-func (f *targetFlags) unpack(stdio *stdio, name string) error {
+func (f *targetFlags) unpack(ctx context.Context, stdio *stdio, name string) error {
 	file, err := os.Open(name)
 	if err != nil {
 		return err
@@ -100,11 +104,20 @@ func (f *targetFlags) unpack(stdio *stdio, name string) error {
 	if err != nil {
 		return wrap(name, err)
 	}
-	pkg := unpack.Package{List: tar.List(), Tree: tar}
+	files := capturedFiles{tar.List(), tar}
+	rebased, err := f.rebase.moveInTarball(ctx, stdio, name, &files)
+	if err != nil {
+		return errors.Join(err, tar.Close())
+	}
+	defer rebased.close()
+	pkg := unpack.Package{List: files.list, Tree: files.tree}
 	err = f.change(stdio, changeVerb{
 		plan: func(r *unpack.Root) (*unpack.Plan, error) { return r.PlanUnpack(pkg, f.policy) },
 		do:   func(r *unpack.Root) (*unpack.Done, error) { return r.Unpack(pkg, f.policy) },
 	})
+	if err == nil && !f.dry {
+		err = rebased.save()
+	}
 	return errors.Join(err, tar.Close())
 }
 
