@@ -25,44 +25,68 @@ type cell struct {
 
 var cells = []cell{
 	{name: "file over nothing", install: "echo x > f", then: "[ $(cat f) = x ]", removed: "[ ! -e f ]"},
-	{name: "into directories that are not there", base: "mkdir -p a/b", install: "echo x > a/b/f", there: "rm -r a",
-		then: "[ $(cat a/b/f) = x ]", removed: "[ ! -e a ]"},
-	{name: "file over an identical one", install: "echo x > f; touch -d 2001-01-01 f", there: "echo x > f; touch -d 2002-02-02 f",
-		then: "[ $(date -r f +%Y) = 2002 ]", removed: "[ $(cat f) = x ]"},
+	{
+		name: "into directories that are not there", base: "mkdir -p a/b", install: "echo x > a/b/f", there: "rm -r a",
+		then: "[ $(cat a/b/f) = x ]", removed: "[ ! -e a ]",
+	},
+	{
+		name: "file over an identical one", install: "echo x > f; touch -d 2001-01-01 f", there: "echo x > f; touch -d 2002-02-02 f",
+		then: "[ $(date -r f +%Y) = 2002 ]", removed: "[ $(cat f) = x ]",
+	},
 	{name: "file over a different one", install: "echo x > f", there: "echo mine > f", refused: "/f: is there already, is different"},
 	{name: "file over one with another mode", install: "echo x > f", there: "echo x > f; chmod 600 f", refused: "/f: is there already, is different"},
-	{name: "file over a different one, saved", install: "echo x > f", there: "echo mine > f; chmod 640 f", policy: Policy{Save: true},
-		then: "[ $(cat f) = x ]", removed: "[ $(cat f) = mine ]; [ $(stat -c %a f) = 640 ]"},
-	{name: "file over a different one, which stays", install: "echo x > f; echo y > g", there: "echo mine > f", policy: Policy{KeepMine: true},
-		then: "[ $(cat f) = mine ]; [ $(cat g) = y ]", removed: "[ $(cat f) = mine ]; [ ! -e g ]"},
+	{
+		name: "file over a different one, saved", install: "echo x > f", there: "echo mine > f; chmod 640 f", policy: Policy{Save: true},
+		then: "[ $(cat f) = x ]", removed: "[ $(cat f) = mine ]; [ $(stat -c %a f) = 640 ]",
+	},
+	{
+		name: "file over a different one, which stays", install: "echo x > f; echo y > g", there: "echo mine > f", policy: Policy{KeepMine: true},
+		then: "[ $(cat f) = mine ]; [ $(cat g) = y ]", removed: "[ $(cat f) = mine ]; [ ! -e g ]",
+	},
 	{name: "file over a directory", install: "echo x > f", there: "mkdir f; echo mine > f/mine", policy: Policy{Save: true}, refused: "/f: is a directory that holds mine"},
-	{name: "file over an empty directory", install: "echo x > f", there: "mkdir f", policy: Policy{Save: true},
-		then: "[ $(cat f) = x ]", removed: "[ -d f ]"},
+	{
+		name: "file over an empty directory", install: "echo x > f", there: "mkdir f", policy: Policy{Save: true},
+		then: "[ $(cat f) = x ]", removed: "[ -d f ]",
+	},
 	{name: "directory over a file", install: "mkdir f; echo x > f/x", there: "echo mine > f", refused: "/f: is there already"},
-	{name: "directory over a file, saved", install: "mkdir f; echo x > f/x", there: "echo mine > f", policy: Policy{Save: true},
-		then: "[ $(cat f/x) = x ]", removed: "[ $(cat f) = mine ]"},
+	{
+		name: "directory over a file, saved", install: "mkdir f; echo x > f/x", there: "echo mine > f", policy: Policy{Save: true},
+		then: "[ $(cat f/x) = x ]", removed: "[ $(cat f) = mine ]",
+	},
 	{name: "below a file", base: "mkdir d", install: "echo x > d/x", there: "rmdir d; echo mine > d", refused: "/d/x: is below /d, which is no directory"},
-	{name: "shared directory", install: "mkdir d; echo x > d/x", there: "mkdir -m 700 d; echo mine > d/mine",
-		then: "[ $(cat d/x) = x ]; [ $(stat -c %a d) = 700 ]", removed: "[ ! -e d/x ]; [ $(cat d/mine) = mine ]; [ $(stat -c %a d) = 700 ]"},
-	{name: "directory over a symlink to one", install: "mkdir d; echo x > d/x", there: "mkdir real; ln -s real d",
-		then: "[ -L d ]; [ $(cat real/x) = x ]", removed: "[ -L d ]; [ ! -e real/x ]; [ -d real ]"},
-	{name: "through an absolute symlink inside the root", base: "mkdir -p usr/lib lib", install: "echo x > lib/x", there: "rmdir lib; ln -s /usr/lib lib",
-		then: "[ $(cat usr/lib/x) = x ]", removed: "[ ! -e usr/lib/x ]; [ -L lib ]"},
+	{
+		name: "shared directory", install: "mkdir d; echo x > d/x", there: "mkdir -m 700 d; echo mine > d/mine",
+		then: "[ $(cat d/x) = x ]; [ $(stat -c %a d) = 700 ]", removed: "[ ! -e d/x ]; [ $(cat d/mine) = mine ]; [ $(stat -c %a d) = 700 ]",
+	},
+	{
+		name: "directory over a symlink to one", install: "mkdir d; echo x > d/x", there: "mkdir real; ln -s real d",
+		then: "[ -L d ]; [ $(cat real/x) = x ]", removed: "[ -L d ]; [ ! -e real/x ]; [ -d real ]",
+	},
+	{
+		name: "through an absolute symlink inside the root", base: "mkdir -p usr/lib lib", install: "echo x > lib/x", there: "rmdir lib; ln -s /usr/lib lib",
+		then: "[ $(cat usr/lib/x) = x ]", removed: "[ ! -e usr/lib/x ]; [ -L lib ]",
+	},
 	{name: "directory over a symlink to nothing", install: "mkdir d; echo x > d/x", there: "ln -s nowhere d", refused: "/d: is a symlink to no directory"},
 	{name: "two names of one place", base: "mkdir -p lib usr/lib", install: "echo x > lib/x; echo y > usr/lib/x", there: "rmdir lib; ln -s usr/lib lib", refused: "is the same place as"},
 	{name: "symlink over a symlink", install: "ln -s a l", there: "ln -s b l", refused: "/l: is there already"},
 	{name: "deletion of what is not there", base: "echo x > f", install: "rm f; echo y > g", there: "rm f", then: "[ ! -e f ]", removed: "[ ! -e f ]; [ ! -e g ]"},
 	{name: "deletion", base: "echo x > f", install: "rm f", then: "[ ! -e f ]", removed: "[ $(cat f) = x ]"},
 	{name: "deletion of another kind of file", base: "echo x > f", install: "rm f", there: "rm f; mkdir f", refused: "/f: is another kind of file"},
-	{name: "deletion of a directory with something in it", base: "mkdir d; echo x > d/x", install: "rm -r d", there: "echo mine > d/mine",
-		then: "[ ! -e d/x ]; [ $(cat d/mine) = mine ]", removed: "[ $(cat d/x) = x ]; [ $(cat d/mine) = mine ]"},
-	{name: "mode of a file with other content", base: "echo x > f", install: "chmod 700 f", there: "echo mine > f",
-		then: "[ $(cat f) = mine ]; [ $(stat -c %a f) = 700 ]", removed: "[ $(cat f) = mine ]; [ $(stat -c %a f) = 644 ]"},
+	{
+		name: "deletion of a directory with something in it", base: "mkdir d; echo x > d/x", install: "rm -r d", there: "echo mine > d/mine",
+		then: "[ ! -e d/x ]; [ $(cat d/mine) = mine ]", removed: "[ $(cat d/x) = x ]; [ $(cat d/mine) = mine ]",
+	},
+	{
+		name: "mode of a file with other content", base: "echo x > f", install: "chmod 700 f", there: "echo mine > f",
+		then: "[ $(cat f) = mine ]; [ $(stat -c %a f) = 700 ]", removed: "[ $(cat f) = mine ]; [ $(stat -c %a f) = 644 ]",
+	},
 	{name: "mode of a file that is not there", base: "echo x > f", install: "chmod 700 f", there: "rm f", refused: "/f: is not there"},
 	{name: "another name of a file with other content", base: "echo x > f", install: "ln f g", there: "echo mine > f", refused: "/f: is not the file"},
 	{name: "another name", base: "echo x > f", install: "ln f g", then: "[ f -ef g ]", removed: "[ ! -e g ]; [ $(stat -c %h f) = 1 ]"},
-	{name: "edit of a file", base: "echo x > f", install: "echo y > f", there: "echo mine > f",
-		then: "[ $(cat f) = y ]", removed: "[ $(cat f) = mine ]"},
+	{
+		name: "edit of a file", base: "echo x > f", install: "echo y > f", there: "echo mine > f",
+		then: "[ $(cat f) = y ]", removed: "[ $(cat f) = mine ]",
+	},
 	{name: "modified after unpacking", install: "echo x > f; echo g > g", then: "echo mine > f", removed: "false", refused: "/f: was modified since"},
 	{name: "own state", install: "mkdir -p var/lib/sandbox-install; echo x > var/lib/sandbox-install/x", refused: "a place of sandbox-install's own"},
 	{name: "own temporary names", install: "echo x > .sandbox-install-1-0", refused: "a place of sandbox-install's own"},
@@ -144,7 +168,7 @@ func TestTwo(t *testing.T) {
 	for _, name := range []string{"one", "two"} {
 		p, f, err := readPackage(makePackage(t, dir+"/before", dir+"/"+name, "1"))
 		check(t, err)
-		defer f.Close()
+		defer f.Close() //nolint:errcheck // only read
 		p.List.Name = name
 		pkg[name] = p
 	}
@@ -252,7 +276,7 @@ func TestAsUser(t *testing.T) {
 	sh(t, dir, "mkdir before root; mkdir after; echo x > after/f; chmod 4755 after/f")
 	pkg, f, err := readPackage(makePackage(t, dir+"/before", dir+"/after", "1"))
 	check(t, err)
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	e := pkg.List.Find("f")
 	e.UID, e.GID, e.Xattrs = 0, 0, map[string]string{"security.capability": "x"}
 	r := open(t, dir+"/root")

@@ -174,7 +174,7 @@ func unpackFile(r *Root, name string, policy Policy) (*Done, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	return r.Unpack(pkg, policy)
 }
 
