@@ -43,12 +43,13 @@ const headSize = 4096
 // Inspect reads what l packs, in the order of the list and each file once.
 func Inspect(l *plist.List, tree plist.Tree) (Facts, error) {
 	facts := make(Facts)
+	head := make([]byte, headSize)
 	for i := range l.Entries {
 		e := &l.Entries[i]
 		if !e.Packed() || !e.HasContent() {
 			continue
 		}
-		fact, err := inspectFile(e, tree)
+		fact, err := inspectFile(e, tree, head)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Path, err)
 		}
@@ -64,35 +65,37 @@ func Inspect(l *plist.List, tree plist.Tree) (Facts, error) {
 	return facts, nil
 }
 
-func inspectFile(e *plist.Entry, tree plist.Tree) (*Fact, error) {
+// inspectFile uses head to read into; the fact keeps nothing of it.
+func inspectFile(e *plist.Entry, tree plist.Tree, head []byte) (*Fact, error) {
 	f, err := tree.Open(e.Path)
 	if err != nil {
 		return nil, err
 	}
-	fact, err := inspectContent(e, f)
+	fact, err := inspectContent(e, f, head)
 	return fact, errors.Join(err, f.Close())
 }
 
 // inspectContent reads an object whole, and of anything else the first bytes.
-func inspectContent(e *plist.Entry, r io.Reader) (*Fact, error) {
-	content, err := io.ReadAll(io.LimitReader(r, headSize))
-	if err != nil {
+func inspectContent(e *plist.Entry, r io.Reader, head []byte) (*Fact, error) {
+	n, err := io.ReadFull(r, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return nil, err
 	}
+	head = head[:n]
 	var object func(*plist.Entry, []byte) *Fact
 	switch {
-	case bytes.HasPrefix(content, []byte(elf.ELFMAG)):
+	case bytes.HasPrefix(head, []byte(elf.ELFMAG)):
 		object = inspectELF
-	case bytes.HasPrefix(content, []byte("MZ")):
+	case bytes.HasPrefix(head, []byte("MZ")):
 		object = inspectPE
 	default:
-		return inspectText(e, content), nil
+		return inspectText(e, head), nil
 	}
 	rest, err := io.ReadAll(r)
 	if err != nil {
 		return nil, err
 	}
-	return object(e, append(content, rest...)), nil
+	return object(e, slices.Concat(head, rest)), nil
 }
 
 // inspectELF returns nil for what begins as an ELF file and is none.
