@@ -149,7 +149,7 @@ func (m *mark) sign() byte {
 
 const mapWidth = 72
 
-func (pic *picture) writeLanes(w io.Writer, when string, marks []mark) {
+func (pic *picture) writeLanes(b *bytes.Buffer, when string, marks []mark) {
 	for layer, name := range pic.lanes {
 		lane := []byte(strings.Repeat(".", mapWidth))
 		for _, m := range marks {
@@ -164,7 +164,7 @@ func (pic *picture) writeLanes(w io.Writer, when string, marks []mark) {
 				}
 			}
 		}
-		fmt.Fprintf(w, "  %-6s |%s| %s\n", when, lane, name)
+		fmt.Fprintf(b, "  %-6s |%s| %s\n", when, lane, name)
 	}
 }
 
@@ -209,8 +209,8 @@ func (p *Plan) WriteSVG(w io.Writer, o MapOptions) error {
 	return err
 }
 
-func (pic *picture) writeSVGLane(w io.Writer, y, layer int, marks []mark, o MapOptions) {
-	fmt.Fprintf(w, `<rect class="hole" x="%d" y="%d" width="%d" height="%d"/>`+"\n", svgMargin, y, svgWidth, svgLane-4)
+func (pic *picture) writeSVGLane(b *bytes.Buffer, y, layer int, marks []mark, o MapOptions) {
+	fmt.Fprintf(b, `<rect class="hole" x="%d" y="%d" width="%d" height="%d"/>`+"\n", svgMargin, y, svgWidth, svgLane-4)
 	for _, m := range marks {
 		if m.layer != layer {
 			continue
@@ -218,10 +218,10 @@ func (pic *picture) writeSVGLane(w io.Writer, y, layer int, marks []mark, o MapO
 		x := pic.axis.position(m.Low, svgWidth)
 		width := max(1, pic.axis.position(m.High-1, svgWidth)-x)
 		class := map[byte]string{'!': "clash", '=': "moved", '#': "keep"}[m.sign()]
-		fmt.Fprintf(w, `<rect class="%s" x="%d" y="%d" width="%d" height="%d"><title>%s %v</title></rect>`+"\n",
+		fmt.Fprintf(b, `<rect class="%s" x="%d" y="%d" width="%d" height="%d"><title>%s %v</title></rect>`+"\n",
 			class, svgMargin+x, y, width, svgLane-4, escape(m.name), m.Range)
 		if o.Names {
-			fmt.Fprintf(w, `<text x="%d" y="%d" font-size="8">%s</text>`+"\n", svgMargin+x+2, y+14, escape(m.name[strings.LastIndexByte(m.name, '/')+1:]))
+			fmt.Fprintf(b, `<text x="%d" y="%d" font-size="8">%s</text>`+"\n", svgMargin+x+2, y+14, escape(m.name[strings.LastIndexByte(m.name, '/')+1:]))
 		}
 	}
 }

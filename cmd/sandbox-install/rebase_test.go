@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/zeebo/blake3"
 
+	"github.com/sandbox-install/sandbox-install/capture/capturetest"
 	"github.com/sandbox-install/sandbox-install/plist"
 	"github.com/sandbox-install/sandbox-install/rebase/rebasetest"
 	"github.com/sandbox-install/sandbox-install/tarball"
@@ -345,5 +347,37 @@ func TestRebaseUnpack(t *testing.T) {
 	main("rebase undo --root DIR/target --db DIR/db --all")
 	if !bytes.Equal(b.read("/b.dll"), b.read("/target/b.dll")) {
 		t.Error("not restored")
+	}
+}
+
+// TestRebaseRun captures an installation of two DLLs and unpacks what comes out.
+func TestRebaseRun(t *testing.T) {
+	capturetest.NeedRoot(t)
+	b := newRebaseBed(t, map[string]rebasetest.Options{
+		"/src/a.dll": {Machine: rebasetest.AMD64, Base: 0x180000000, Pages: 2},
+		"/src/b.dll": {Machine: rebasetest.AMD64, Base: 0x180000000},
+	})
+	main := func(args ...string) {
+		t.Helper()
+		for i := range args {
+			args[i] = strings.ReplaceAll(args[i], "DIR", b.dir)
+		}
+		cmd := exec.Command(os.Args[0], args...)
+		cmd.Args[0] = "sandbox-install" // the name by which the test binary is the program
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+	}
+	main("run", "--name", "dlls", "--version", "1", "-o", "DIR", "--rebase-db", "DIR/db", "--", "cp", "-r", "DIR/src", "/opt/rebase-test")
+	if _, err := os.Stat("/opt/rebase-test"); err == nil {
+		t.Fatal("the host was changed")
+	}
+	if err := os.Mkdir(b.dir+"/target", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	main("unpack", "--root", "DIR/target", "DIR/dlls-1.tar.zst")
+	main("rebase", "check", "--root", "DIR/target", "--db", "DIR/db")
+	if got := b.run(0, "info --db DIR/db"); strings.Count(got, "0x000180000000") != 1 || strings.Count(got, "/opt/rebase-test/") != 2 {
+		t.Errorf("info: %s", got)
 	}
 }
