@@ -208,18 +208,32 @@ func TestUndoRefusesModified(t *testing.T) {
 // TestHardLinks moves a file that has two names.
 func TestHardLinks(t *testing.T) {
 	b := newBed(t)
-	b.write(map[string]rebasetest.Options{"/a.dll": {Machine: rebasetest.AMD64, Base: defaultBase64}})
-	if err := os.Link(filepath.Join(b.dir, "a.dll"), filepath.Join(b.dir, "b.dll")); err != nil {
-		t.Skip(err)
+	before := b.write(map[string]rebasetest.Options{"/b.dll": {Machine: rebasetest.AMD64, Base: defaultBase64}})
+	b.apply(Policy{}, "/b.dll")
+	b.undoAll([]string{"/b.dll"})
+	if err := os.Link(filepath.Join(b.dir, "b.dll"), filepath.Join(b.dir, "a.dll")); err != nil {
+		t.Fatal(err)
 	}
-	plan := b.apply(Policy{}, "/a.dll", "/b.dll")
-	if got := told(plan); got != "/a.dll move 0x3fffe0000\n" {
+	b.apply(Policy{Stay: true}, "/b.dll")
+	if got := told(b.apply(Policy{}, "/a.dll", "/b.dll")); got != "/b.dll move 0x3fffe0000\n" {
 		t.Errorf("got\n%s", got)
 	}
+	b.check()
+	b.checkLinked()
+	b.undoAll([]string{"/a.dll", "/b.dll"})
+	b.checkLinked()
+	if !bytes.Equal(before["/b.dll"], b.read("/a.dll")) {
+		t.Error("not restored")
+	}
+}
+
+// checkLinked makes sure that a.dll and b.dll are one file.
+func (b *bed) checkLinked() {
+	b.Helper()
 	one, err1 := os.Stat(filepath.Join(b.dir, "a.dll"))
 	two, err2 := os.Stat(filepath.Join(b.dir, "b.dll"))
 	if err1 != nil || err2 != nil || !os.SameFile(one, two) {
-		t.Error("no longer two names of one file")
+		b.Error("no longer two names of one file")
 	}
 }
 

@@ -87,22 +87,29 @@ func (s *subject) readFrom(r io.ReaderAt, length int64, all bool) {
 	}
 }
 
-// joinLinks makes one subject of all names that are hard links to one file.
+// joinLinks makes one subject of all names that are hard links to one file: the
+// one that is recorded already, else the first.
 func joinLinks(subjects []*subject) []*subject {
-	first := make(map[[2]uint64]*subject)
+	leader := make(map[[2]uint64]*subject)
+	for _, s := range subjects {
+		if id, ok := s.inode(); ok && (leader[id] == nil || leader[id].record == nil && s.record != nil) {
+			leader[id] = s
+		}
+	}
 	return slices.DeleteFunc(subjects, func(s *subject) bool {
-		if s.err != nil {
+		id, ok := s.inode()
+		if !ok || leader[id] == s {
 			return false
 		}
-		id, linked := inode(s.info)
-		if !linked {
-			return false
-		}
-		if first[id] == nil {
-			first[id] = s
-			return false
-		}
-		first[id].links = append(first[id].links, s.File)
+		leader[id].links = append(leader[id].links, s.File)
 		return true
 	})
+}
+
+// inode identifies a file that has more than one name.
+func (s *subject) inode() (id [2]uint64, ok bool) {
+	if s.err != nil {
+		return id, false
+	}
+	return inode(s.info)
 }

@@ -6,17 +6,25 @@ import (
 )
 
 // Undo gives moved images their original bytes back and takes them out of the
-// database. An image that was never moved is kept, with its record. The error is
-// as for Apply.
+// database. An image that was never moved is kept, with its record. Names that
+// are hard links to one file, if all are given, stay so. The error is as for
+// Apply.
 //
 // Preconditions: the caller holds the lock of the database.
 func Undo(ctx context.Context, root *Root, files []File, db *Database) ([]Placement, error) {
-	placements := make([]Placement, len(files))
-	var jobs []*job
-	for i, f := range files {
-		s := &subject{File: f, record: db.Find(f.Name)}
-		placements[i] = Placement{File: f, Action: Keep, subject: s}
-		jobs = append(jobs, &job{root: root.Root, placement: &placements[i]})
+	var subjects []*subject
+	for _, f := range files {
+		subjects = append(subjects, &subject{File: f, record: db.Find(f.Name)})
+	}
+	if err := each(ctx, subjects, func(s *subject) { s.read(root.Root, true) }); err != nil {
+		return nil, err
+	}
+	subjects = joinLinks(subjects)
+	placements := make([]Placement, len(subjects))
+	jobs := make([]*job, len(subjects))
+	for i, s := range subjects {
+		placements[i] = Placement{File: s.File, Action: Keep, subject: s}
+		jobs[i] = &job{root: root.Root, placement: &placements[i]}
 	}
 	if err := each(ctx, jobs, (*job).stageUndo); err != nil {
 		return nil, errors.Join(err, discardAll(jobs))
@@ -47,8 +55,7 @@ func (j *job) prepareUndo() error {
 	case s.record.Was == nil:
 		pl.Reason = "was never moved"
 		return nil
-	}
-	if s.read(j.root, true); s.err != nil {
+	case s.err != nil:
 		return s.err
 	}
 	was := s.record.Was
