@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/capture/capturetest"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -305,4 +306,32 @@ func TestTreeOpen(t *testing.T) {
 			t.Errorf("opened %q", path)
 		}
 	}
+}
+
+// TestHostFileMount: what the host does to a mounted file during a run, or to its
+// mount, is none of the command's doing.
+func TestHostFileMount(t *testing.T) {
+	capturetest.NeedRoot(t)
+	dir := t.TempDir()
+	shell(t, dir, "mkdir other; mount -t tmpfs other other; echo 1 >other/a; echo 1 >other/b; touch a b; mount --bind other/a a; mount --bind other/b b")
+	t.Cleanup(func() { shell(t, dir, "umount a other") })
+	r, err := prepare("/", "", false)
+	defer func() {
+		if err := r.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell(t, dir, "echo 2 >a; umount b")
+	if err := r.settle(); err != nil {
+		t.Fatal(err)
+	}
+	list, tree, err := harvest(t.Context(), r.layers, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	expect(t, list)
 }

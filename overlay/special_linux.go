@@ -35,32 +35,31 @@ func (r *rig) buildBind(p site) error {
 
 // buildCopy gives the sandbox a private copy of a mounted file: no overlay can be
 // mounted on a file, and through a bind mount the original would be written.
+// Another copy tells what it was, whatever the host does to the original meanwhile.
 func (r *rig) buildCopy(p site) error {
-	room, err := r.staging.room()
+	name := filepath.Base(p.from)
+	before, err := r.staging.room()
 	if err != nil {
 		return err
 	}
-	l := layer{path: p.path, merged: room.File}
-	l.lower, err = os.OpenFile(filepath.Dir(p.from), unix.O_PATH|unix.O_DIRECTORY, 0)
+	after, err := r.staging.room()
 	if err != nil {
-		room.close()
+		before.close()
 		return err
 	}
-	r.layers = append(r.layers, l)
+	r.layers = append(r.layers, layer{path: p.path, lower: before.File, merged: after.File})
+	if err := copyFile(before.path(name), p.from); err != nil {
+		return err
+	}
 	if m := r.bindTwin(p); m != nil {
 		r.attach(p, m)
-		r.twins = append(r.twins, twin{m, room.path(filepath.Base(p.from))})
+		r.twins = append(r.twins, twin{m, after.path(name)})
 		return nil
 	}
-	return r.attachCopy(p, room)
-}
-
-func (r *rig) attachCopy(p site, room *room) error {
-	name := room.path(filepath.Base(p.from))
-	if err := copyFile(name, p.from); err != nil {
+	if err := copyFile(after.path(name), before.path(name)); err != nil {
 		return err
 	}
-	m, err := cloneMount(name, 0, p.attr)
+	m, err := cloneMount(after.path(name), 0, p.attr)
 	if err != nil {
 		return err
 	}
