@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"sync"
 
 	"github.com/sandbox-install/sandbox-install/plist"
 	"github.com/zeebo/blake3"
@@ -26,7 +27,8 @@ import (
 // plan was made.
 func (p *Plan) Apply(ctx context.Context) error {
 	jobs := p.jobs()
-	if err := each(ctx, jobs, (*job).stage); err != nil {
+	step := p.policy.counter()
+	if err := each(ctx, jobs, func(j *job) { j.stage(); step() }); err != nil {
 		return errors.Join(err, discardAll(jobs))
 	}
 	for _, j := range jobs {
@@ -44,6 +46,21 @@ func (p *Plan) Apply(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// counter returns what to call after each image.
+func (p *Policy) counter() func() {
+	if p.Progress == nil {
+		return func() {}
+	}
+	var mu sync.Mutex
+	done := 0
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		p.Progress(done)
+	}
 }
 
 // A job is what applying does for one placement.

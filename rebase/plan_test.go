@@ -256,7 +256,11 @@ func TestApplyAndUndo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer old.Close()
-	plan := b.apply(Policy{DropSignature: true}, names...)
+	done := 0
+	plan := b.apply(Policy{DropSignature: true, Progress: func(n int) { done = n }}, names...)
+	if done != len(names) {
+		t.Errorf("progress ended at %d", done)
+	}
 	if plan.Failed() > 0 || plan.Moves() != 3 {
 		t.Errorf("plan:\n%s", told(plan))
 	}

@@ -24,6 +24,10 @@ type Policy struct {
 	Compact bool
 	// DropSignature lets signed images be moved, without their signature.
 	DropSignature bool
+
+	// Progress, if not nil, is called with the number of images that Apply has
+	// read, moved and verified so far; by one goroutine at a time.
+	Progress func(done int)
 }
 
 // A Pin keeps the images whose name matches where they are or, if Base is not

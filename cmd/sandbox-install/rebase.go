@@ -105,7 +105,7 @@ func rebaseApplyCommand(stdio *stdio) *cobra.Command {
 			if f.policy.Compact && !s.full && !yes {
 				return errors.Join(s.printPlacements(plan.Placements), &hintedError{errors.New("nothing was done: this would place all images anew"), "--yes does it"})
 			}
-			if err := plan.Apply(cmd.Context()); err != nil {
+			if err := s.apply(cmd.Context(), plan); err != nil {
 				return err
 			}
 			if s.full && plan.Failed() == 0 {
@@ -139,7 +139,7 @@ func rebaseRegisterCommand(stdio *stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := plan.Apply(cmd.Context()); err != nil {
+			if err := s.apply(cmd.Context(), plan); err != nil {
 				return err
 			}
 			return s.printPlacements(plan.Placements)

@@ -275,6 +275,13 @@ func (s *rebaseSession) plan(ctx context.Context, args []string) (*rebase.Plan, 
 	return rebase.NewPlan(ctx, s.root, files, s.policy)
 }
 
+func (s *rebaseSession) apply(ctx context.Context, plan *rebase.Plan) error {
+	step, end := progress(s.stdio.err, "moving")
+	defer end()
+	s.policy.Progress = step
+	return plan.Apply(ctx)
+}
+
 // prepareFull clears the database if a full rebase was triggered.
 func (s *rebaseSession) prepareFull() (err error) {
 	if !s.flags.discover {
