@@ -1,0 +1,119 @@
+package unpack
+
+import (
+	"maps"
+	"path"
+	"slices"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// wantOldGone sets the goals of what the old version has and the new one has not:
+// what was there before.
+func (p *planner) wantOldGone() error {
+	if p.old == nil {
+		return nil
+	}
+	for i := range p.old.Installed.Entries {
+		was := &p.old.Installed.Entries[i]
+		if _, ok := p.named[was.Path]; ok {
+			continue
+		}
+		now, err := p.look(was.Path)
+		if err != nil {
+			return err
+		}
+		p.wantBack(was, now)
+	}
+	return nil
+}
+
+// wantBack decides about one path of a package that goes.
+func (p *planner) wantBack(was, now *plist.Entry) {
+	base := p.old.Displaced.Find(was.Path)
+	switch {
+	case now == nil:
+		p.restore(was.Path, base)
+	case was.Op == plist.OpDelete:
+		p.note(was.Path, "is left: it was made after the package had deleted it")
+		p.leave(now)
+	case now.Mode.IsDir() && was.Mode.IsDir():
+		p.wantDirBack(was, now, base)
+	case same(now, was):
+		p.restore(was.Path, base)
+	case p.policy.KeepMine:
+		p.note(was.Path, "is left: it was modified")
+		p.leave(now)
+	case p.policy.Save:
+		p.note(was.Path, "was modified; that is kept")
+		p.restore(was.Path, base)
+	default:
+		p.refuse(was.Path, giveWay, "was modified since it was unpacked")
+	}
+}
+
+// restore makes what was there before a package the goal.
+func (p *planner) restore(real string, base *plist.Entry) {
+	if base == nil {
+		p.goals[real] = goal{}
+		return
+	}
+	g := goal{entry: base, from: fromStore}
+	if now := p.there[real]; now != nil && !contentDiffers(now, base) {
+		g.from = fromDisk
+	} else if base.Mode.IsRegular() && p.sources[real] == "" {
+		p.refuse(real, "", "what was there before is not kept any more")
+		return
+	}
+	if linkable(base) {
+		g.file = "before " + bodyOf(base)
+	}
+	p.goals[real] = g
+}
+
+func (p *planner) wantDirBack(was, now, base *plist.Entry) {
+	switch {
+	case p.otherOwner(was.Path) != "":
+		p.leave(now)
+	case base == nil:
+		p.goals[was.Path] = goal{} // if it is empty: see wantEmptied
+	case !base.Mode.IsDir():
+		p.restore(was.Path, base)
+	case capture.Difference(was, now) != 0:
+		p.leave(now)
+	default:
+		back := *base
+		back.ModTime = now.ModTime
+		p.goals[was.Path] = goal{entry: &back}
+	}
+}
+
+// wantEmptied keeps the directories that something stays in, and refuses to put
+// anything in their place.
+func (p *planner) wantEmptied() error {
+	for _, real := range slices.Backward(slices.SortedFunc(maps.Keys(p.goals), plist.ComparePaths)) {
+		now, g := p.there[real], p.goals[real]
+		if now == nil || !now.Mode.IsDir() || g.entry != nil && g.entry.Mode.IsDir() {
+			continue
+		}
+		names, err := p.sys.readDir(real)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			child := path.Join(real, name)
+			if cg, ok := p.goals[child]; ok && cg.entry == nil {
+				continue
+			}
+			if g.entry != nil {
+				p.refuse(real, "", "is a directory that holds %s, which the package does not replace", name)
+			} else {
+				p.note(real, "is left: it holds %s", name)
+				p.leave(now)
+			}
+			break
+		}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package unpack
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// record makes the new record of the package.
+func (p *planner) record(t *Transaction) *Record {
+	rec := &Record{Transaction: t.Number, Packaged: p.pkg.List, sources: make(sourceMap)}
+	mine := func(e *plist.Entry) bool { _, ok := p.named[e.Path]; return ok }
+	rec.Installed = subset(t.After, mine)
+	for real := range p.named {
+		if g := p.goals[real]; g.entry == nil {
+			e := plist.Entry{Op: plist.OpDelete, Path: real}
+			if named := p.pkg.List.Find(p.named[real]); named != nil {
+				e.Mode = named.Mode.Type()
+			}
+			rec.Installed.Entries = append(rec.Installed.Entries, e)
+		}
+	}
+	rec.Installed.Sort()
+	stored := storedBy(t)
+	base := &plist.List{}
+	for _, real := range slices.SortedFunc(maps.Keys(p.named), plist.ComparePaths) {
+		e, fresh := p.base(real, t)
+		if e == nil {
+			continue
+		}
+		base.Entries = append(base.Entries, *e)
+		switch source := p.sources[real]; {
+		case !e.Mode.IsRegular():
+		case fresh && stored[real] != "":
+			rec.sources[real] = stored[real]
+		case !fresh && source != "":
+			rec.sources[real] = source
+		}
+	}
+	rec.Displaced = subset(base, func(*plist.Entry) bool { return true })
+	for _, l := range []*plist.List{rec.Installed, rec.Displaced} {
+		l.Name, l.Version = t.Name, t.Version
+	}
+	return rec
+}
+
+// base returns what was at a path before any package was, and whether that is
+// what is there now.
+func (p *planner) base(real string, t *Transaction) (e *plist.Entry, fresh bool) {
+	if p.old != nil && p.old.Installed.Find(real) != nil {
+		return p.old.Displaced.Find(real), false
+	}
+	if owner := p.otherOwner(real); owner != "" {
+		return p.records[owner].Displaced.Find(real), false
+	}
+	return t.Before.Find(real), true
+}
+
+// storedBy says where a transaction keeps what it displaces.
+func storedBy(t *Transaction) sourceMap {
+	m := make(sourceMap)
+	for _, s := range steps(t.Before, t.After) {
+		if !s.displaces() {
+			continue
+		}
+		for _, e := range below(t.Before, s.path) {
+			m[e.Path] = path.Join(strconv.Itoa(t.Number), strconv.Itoa(s.number)) + e.Path[len(s.path):]
+		}
+	}
+	return m
+}
