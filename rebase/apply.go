@@ -114,15 +114,15 @@ func (j *job) prepare() error {
 	if j.record = pl.record(h, file); pl.Action != Move {
 		return nil
 	}
-	change := change{to: pl.To, past: j.record.Was, drop: j.drop}
-	moved, err := change.move(file, h)
+	moved, signature, err := change{pl.To, j.drop}.move(file, h)
 	if err != nil {
 		return err
 	}
-	if err := j.write(moved, change.past); err != nil {
+	past := j.record.past(h, signature)
+	if err := j.write(moved, past); err != nil {
 		return err
 	}
-	return pl.setMoved(&j.record, moved, change.past)
+	return pl.setMoved(&j.record, moved, past)
 }
 
 // record returns what to record of a file that stays as it is. If it is the one
@@ -165,33 +165,36 @@ func (h *Header) same(o *Header) bool {
 	return h.Base == o.Base && h.Size == o.Size && h.Length == o.Length && h.Stamp == o.Stamp && h.CheckSum == o.CheckSum
 }
 
+// past returns what is known of the image before its first move: this one, if
+// the record does not know of an earlier one.
+func (r *Record) past(h *Header, signature []byte) *Past {
+	if r.Was != nil {
+		return r.Was
+	}
+	return &Past{Original{h.Base, h.CheckSum, signature}, r.File.Digest}
+}
+
 // A change is one move of one image.
 type change struct {
 	to   uint64
-	drop bool  // the signature, if there is one
-	past *Past // of the image before its first move; set by move if it is this one
+	drop bool // the signature, if there is one
 }
 
-// move returns the moved bytes, verified.
-func (c *change) move(file []byte, h *Header) ([]byte, error) {
-	if c.past == nil {
-		c.past = &Past{Original{Base: h.Base, CheckSum: h.CheckSum}, digest(file)}
-	}
+// move returns the moved bytes, verified, and the signature that was dropped.
+func (c change) move(file []byte, h *Header) (moved, signature []byte, err error) {
 	if h.Signed() && c.drop {
-		var err error
-		if file, c.past.Signature, err = h.Unsign(file); err != nil {
-			return nil, err
+		if file, signature, err = h.Unsign(file); err != nil {
+			return nil, nil, err
 		}
 	}
 	m, err := Read(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	moved, err := m.Move(file, c.to)
-	if err != nil {
-		return nil, err
+	if moved, err = m.Move(file, c.to); err != nil {
+		return nil, nil, err
 	}
-	return moved, Verify(file, moved)
+	return moved, signature, Verify(file, moved)
 }
 
 // write stages the new file and verifies what is read back: undone in memory, it

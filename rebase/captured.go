@@ -115,18 +115,18 @@ func (c *Captured) take(p *Placement, moves *movedTree, drop bool) error {
 	}
 	record := p.record(h, content)
 	if p.Action == Move {
-		change := change{to: p.To, past: record.Was, drop: drop}
-		moved, err := change.move(content, h)
+		change := change{p.To, drop}
+		moved, signature, err := change.move(content, h)
 		if err != nil {
 			return err
 		}
-		if err := change.past.check(moved); err != nil {
+		past := record.past(h, signature)
+		if err := past.check(moved); err != nil {
 			return err
 		}
-		if err := p.setMoved(&record, moved, change.past); err != nil {
+		if err := p.setMoved(&record, moved, past); err != nil {
 			return err
 		}
-		change.past = nil // what the tree yields is made from the captured file
 		moves.changes[p.Path] = change
 	}
 	c.records = append(c.records, record)
@@ -184,7 +184,7 @@ func (t *movedTree) Open(path string) (plist.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	moved, err := change.move(content, h)
+	moved, _, err := change.move(content, h)
 	if err != nil {
 		return nil, fmt.Errorf("rebase %s: %w", path, err)
 	}
