@@ -111,7 +111,9 @@ func (f *runFlags) run(ctx context.Context, stdio *stdio, args []string) error {
 	if err != nil {
 		return errors.Join(err, root.remove())
 	}
-	err = f.finish(ctx, stdio, method, result)
+	if err = addAccounts(result, root.dir); err == nil {
+		err = f.finish(ctx, stdio, method, result)
+	}
 	return errors.Join(err, result.Close(), root.remove())
 }
 
