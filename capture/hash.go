@@ -28,7 +28,7 @@ func Digest(r io.Reader) (d plist.Digest, err error) {
 	h.state.Reset()
 	for {
 		n, err := r.Read(h.buf[:])
-		h.state.Write(h.buf[:n]) // never fails
+		_, _ = h.state.Write(h.buf[:n]) // never fails
 		if err == io.EOF {
 			h.state.Sum(d[:0])
 			return d, nil
