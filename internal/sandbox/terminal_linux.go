@@ -1,7 +1,9 @@
 package sandbox
 
 import (
+	"fmt"
 	"os"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -97,9 +99,12 @@ func (s *supervisor) stopped(sig syscall.Signal) {
 	case s.tty == nil: // whoever stopped it knows
 	case wantsTerminal && s.tty.isOurs():
 		s.resume()
-	case unix.Getpgrp() == sessionID():
-		// Nobody could continue us: the kernel would not have stopped us either
-		// (setpgid(2), orphaned process groups).
+	case orphaned() && wantsTerminal:
+		// The terminal is gone for good: do what the kernel does with stopped groups
+		// whose shell is gone (setpgid(2)).
+		s.signal(unix.SIGHUP)
+		s.signal(unix.SIGCONT)
+	case orphaned(): // nobody could continue us: the kernel would not have stopped us
 		s.resume()
 	default:
 		s.tty.take()
@@ -107,12 +112,41 @@ func (s *supervisor) stopped(sig syscall.Signal) {
 	}
 }
 
-func sessionID() int {
-	sid, err := unix.Getsid(0)
+// orphaned reports whether no shell above our process group, in the same session,
+// could continue it.
+func orphaned() bool {
+	session, err := unix.Getsid(0)
 	if err != nil {
-		return -1
+		return true
 	}
-	return sid
+	for pid := unix.Getppid(); ; {
+		group, err := unix.Getpgid(pid)
+		if err != nil {
+			return true
+		}
+		if group != unix.Getpgrp() {
+			above, err := unix.Getsid(pid)
+			return err != nil || above != session
+		}
+		if pid = parentOf(pid); pid == 0 {
+			return true
+		}
+	}
+}
+
+// parentOf returns a process's parent, or 0 (proc_pid_stat(5)).
+func parentOf(pid int) int {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	var state string
+	var parent int
+	_, after, _ := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " ")
+	if _, err := fmt.Sscan(after, &state, &parent); err != nil {
+		return 0
+	}
+	return parent
 }
 
 // resume continues the command, in the foreground if that is where we are.

@@ -18,6 +18,7 @@ type console struct {
 	master *os.File
 	seen   chan string
 	text   string // what was seen since the last wait
+	shell  *os.Process
 }
 
 // newConsole starts a job-control shell in which "run" is the supervisor.
@@ -65,11 +66,12 @@ func newConsole(t *testing.T) *console {
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		for range c.seen {
+		for range c.seen { // until no process has the terminal any more
 		}
 		_ = cmd.Wait()
 		master.Close()
 	})
+	c.shell = cmd.Process
 	c.typ("run() { " + os.Args[0] + " \"$@\"; }; stty -echo\n")
 	c.typ("echo con''sole\n")
 	c.wait("console")
@@ -155,4 +157,47 @@ func TestTerminal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A command that waits for its terminal does not outlive the shell, nor does the
+// supervisor.
+func TestTerminalGone(t *testing.T) {
+	for _, stop := range []string{"", "\x1a"} {
+		c := newConsole(t)
+		c.typ("run sh -c 'echo up; while :; do read x; done'\n")
+		c.wait("up")
+		time.Sleep(100 * time.Millisecond)
+		c.typ(stop)
+		if stop != "" {
+			c.wait("Stopped")
+		}
+		if err := c.shell.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan bool)
+		go func() {
+			for range c.seen {
+			}
+			close(done)
+		}()
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("after %q somebody still has the terminal:\n%s", stop, psOf())
+		}
+	}
+}
+
+func psOf() string {
+	out, err := exec.Command("ps", "-eo", "pid,ppid,pgid,sid,stat,args").Output()
+	if err != nil {
+		return err.Error()
+	}
+	var found []string
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, os.Args[0]) || strings.Contains(line, initName) {
+			found = append(found, line)
+		}
+	}
+	return strings.Join(found, "")
 }
