@@ -4,6 +4,12 @@
 // The phases: files are surveyed (only headers and relocation tables are read),
 // a [Plan] places them against what the databases say is taken, and [Plan.Apply]
 // carries it out. Nothing but Apply, [Undo] and [Database.Save] writes.
+// [MoveCaptured] does the same for the files of a packing list that are on no
+// disk yet.
+//
+// To add a machine: a constant in header.go, its width in check, its ranges in
+// [Target.Place]. To add a rule by which an image is left alone: a [Rule], its
+// test in fixed or readFixups, and a case in TestFixed.
 //
 // What it promises:
 //

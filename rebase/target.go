@@ -1,10 +1,6 @@
 package rebase
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-)
+import "strings"
 
 // A Target is a kind of system, with what its loader and C library leave to
 // images.
@@ -20,14 +16,6 @@ const (
 
 // Targets are all targets, in the order they are shown.
 var Targets = [...]Target{TargetCygwin, TargetMSYS2, TargetWindows, TargetWine}
-
-// ParseTarget returns the target of a name.
-func ParseTarget(s string) (Target, error) {
-	if slices.Contains(Targets[:], Target(s)) {
-		return Target(s), nil
-	}
-	return "", fmt.Errorf("unknown target %q", s)
-}
 
 // A Place says where images of one machine may lie.
 type Place struct {
