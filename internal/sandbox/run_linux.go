@@ -161,7 +161,9 @@ func (p *Plan) attributes() *syscall.SysProcAttr {
 	if p.NoNetwork {
 		flags |= unix.CLONE_NEWNET
 	}
-	return &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: unix.SIGKILL}
+	// In a group of its own, init is not stopped and continued with us by a shell:
+	// the command must not be continued before it has the terminal.
+	return &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: unix.SIGKILL, Setpgid: true}
 }
 
 // write puts o into a file of its own, to be read from the start.

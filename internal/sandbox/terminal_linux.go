@@ -56,12 +56,15 @@ func isTerminal(f *os.File) bool {
 }
 
 // isOurs reports whether the supervisor's group is in the foreground.
-func (t *terminal) isOurs() bool {
+func (t *terminal) isOurs() bool { return t.isWith(unix.Getpgrp()) }
+
+// isWith reports whether a group is in the foreground.
+func (t *terminal) isWith(pgrp int) bool {
 	if t == nil {
 		return false
 	}
-	pgrp, err := foreground(t.file)
-	return err == nil && pgrp == unix.Getpgrp()
+	found, err := foreground(t.file)
+	return err == nil && found == pgrp
 }
 
 // give puts the command's group into the foreground.
@@ -97,7 +100,7 @@ func (s *supervisor) stopped(sig syscall.Signal) {
 	wantsTerminal := sig == unix.SIGTTIN || sig == unix.SIGTTOU
 	switch {
 	case s.tty == nil: // whoever stopped it knows
-	case wantsTerminal && s.tty.isOurs():
+	case wantsTerminal && (s.tty.isOurs() || s.tty.isWith(s.command)): // by now it may have what it wanted
 		s.resume()
 	case orphaned() && wantsTerminal:
 		// The terminal is gone for good: do what the kernel does with stopped groups
