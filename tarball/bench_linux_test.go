@@ -60,7 +60,7 @@ func against(b *testing.B, dir string) {
 	l := scanTree(b, dir)
 	root, err := os.OpenRoot(dir)
 	check(b, err)
-	defer root.Close()
+	defer shut(b, root)
 	ours, theirs := filepath.Join(b.TempDir(), "ours"), filepath.Join(b.TempDir(), "theirs")
 	var ourTime, theirTime time.Duration
 	for b.Loop() {

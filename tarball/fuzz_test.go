@@ -31,7 +31,7 @@ func FuzzReader(f *testing.F) {
 		if err != nil {
 			return
 		}
-		defer r.Close()
+		defer shut(t, r)
 		if dataSize(r.List()) > 1<<20 {
 			return
 		}
@@ -94,7 +94,7 @@ func FuzzWriteRead(f *testing.F) {
 		}
 		r, err := NewReader(bytes.NewReader(archive.Bytes()))
 		check(t, err)
-		defer r.Close()
+		defer shut(t, r)
 		if again := write(t, r.List(), r, o); !bytes.Equal(again, archive.Bytes()) {
 			t.Error("written again it is not the same")
 		}

@@ -159,7 +159,7 @@ func writeArchive(t testing.TB, dir string, o Options) string {
 	t.Helper()
 	root, err := os.OpenRoot(dir)
 	check(t, err)
-	defer root.Close()
+	defer shut(t, root)
 	name := filepath.Join(t.TempDir(), "archive"+o.Compression.Suffix())
 	f, err := os.Create(name)
 	check(t, err)

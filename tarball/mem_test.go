@@ -2,6 +2,7 @@ package tarball
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"io/fs"
 	"strings"
@@ -16,6 +17,12 @@ func check(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// shut closes c at the end of a test.
+func shut(t testing.TB, c io.Closer) {
+	t.Helper()
+	check(t, c.Close())
 }
 
 // memTree is a Tree of strings.
@@ -69,13 +76,13 @@ func write(t testing.TB, l *plist.List, tree plist.Tree, o Options) []byte {
 }
 
 // read reads all of an archive: its list, and the content of its files.
-func read(r io.Reader) (*plist.List, memTree, error) {
+func read(r io.Reader) (l *plist.List, tree memTree, err error) {
 	rd, err := NewReader(r)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer rd.Close()
-	tree := make(memTree)
+	defer func() { err = errors.Join(err, rd.Close()) }()
+	tree = make(memTree)
 	for i := range rd.List().Entries {
 		e := &rd.List().Entries[i]
 		if !e.HasContent() || !isMember(e, rd.Full()) {

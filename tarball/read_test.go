@@ -77,7 +77,7 @@ func TestOpen(t *testing.T) {
 	archive := write(t, l, memTree{"d/a": "hello", "d/b": "there"}, Options{})
 	r, err := NewReader(bytes.NewReader(archive))
 	check(t, err)
-	defer r.Close()
+	defer shut(t, r)
 	for _, name := range []string{"", "d", "d/none", "n", ListName, "../d/a", "/d/a"} {
 		if _, err := r.Open(name); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("open %q: error is %v", name, err)
@@ -122,7 +122,7 @@ func TestSeek(t *testing.T) {
 	archive := write(t, l, holedTree{tree, "f", []Extent{{4096, 8192}}}, Options{})
 	r, err := NewReader(bytes.NewReader(archive))
 	check(t, err)
-	defer r.Close()
+	defer shut(t, r)
 	for _, n := range []int64{0, 1, 4096, 4999, 5000, 9000, 12288, 13000, 15000} {
 		f, err := r.Open("f")
 		check(t, err)
@@ -155,7 +155,7 @@ func TestOpenStreamBackwards(t *testing.T) {
 	l := list(regular("a", "1"), regular("b", "2"))
 	r, err := NewReader(stream{bytes.NewReader(write(t, l, memTree{"a": "1", "b": "2"}, Options{}))})
 	check(t, err)
-	defer r.Close()
+	defer shut(t, r)
 	_, err = r.Open("b")
 	check(t, err)
 	if _, err := r.Open("a"); err == nil || !strings.Contains(err.Error(), "only be read once") {
@@ -171,12 +171,12 @@ func TestOffset(t *testing.T) {
 	check(t, os.WriteFile(name, append([]byte("garbage"), write(t, l, memTree{"a": "1", "b": "2"}, Options{})...), 0o666))
 	f, err := os.Open(name)
 	check(t, err)
-	defer f.Close()
+	defer shut(t, f)
 	_, err = f.Seek(int64(len("garbage")), io.SeekStart)
 	check(t, err)
 	r, err := NewReader(f)
 	check(t, err)
-	defer r.Close()
+	defer shut(t, r)
 	for _, name := range []string{"b", "a"} {
 		_, err := r.Open(name)
 		check(t, err)
@@ -319,7 +319,7 @@ func TestCutList(t *testing.T) {
 func TestNotPacked(t *testing.T) {
 	r, err := NewReader(bytes.NewReader(forge(t, list(classed(plist.ClassNoise, regular("x", "1"))), nil)))
 	check(t, err)
-	defer r.Close()
+	defer shut(t, r)
 	if _, err := r.Open("x"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error is %v", err)
 	}

@@ -112,7 +112,7 @@ func scanFlags(t testing.TB, name string) uint32 {
 	t.Helper()
 	f, err := os.Open(name)
 	check(t, err)
-	defer f.Close()
+	defer shut(t, f)
 	flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
 	check(t, err)
 	return uint32(flags) & settable

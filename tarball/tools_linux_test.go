@@ -87,7 +87,7 @@ func TestSparseSize(t *testing.T) {
 	run(t, root, "sh", "-c", "truncate -s 1T f; printf x | dd of=f bs=1 seek=500G conv=notrunc status=none")
 	r, err := os.OpenRoot(root)
 	check(t, err)
-	defer r.Close()
+	defer shut(t, r)
 	e := scanMeta(t, filepath.Join(root, "f"))
 	e.Path = "f"
 	archive := write(t, list(e), plist.DirTree{Root: r}, Options{Compression: None})
@@ -99,7 +99,7 @@ func TestSparseSize(t *testing.T) {
 	}
 	rd, err := NewReader(bytes.NewReader(archive))
 	check(t, err)
-	defer rd.Close()
+	defer shut(t, rd)
 	f, err := rd.Open("f")
 	check(t, err)
 	if got, want := f.(Sparse).Extents(), []Extent{{500 << 30, sparseBlock}}; !slices.Equal(got, want) {
@@ -118,7 +118,7 @@ func TestSparseShorter(t *testing.T) {
 	run(t, root, "truncate", "-s", "1M", "f")
 	r, err := os.OpenRoot(root)
 	check(t, err)
-	defer r.Close()
+	defer shut(t, r)
 	e := scanMeta(t, filepath.Join(root, "f"))
 	e.Path = "f"
 	e.Size += 5

@@ -45,24 +45,29 @@ var traps = []struct {
 	{"names that programs interpret", `for n in -f --help @x a:b a=b '*' '\a' '\101' x%y ~ a,b '"' \#  PaxHeaders.0 @LongLink .wh.x .wh..wh..opq; do echo "$n" >"./$n"; done; mkdir GNUSparseFile.0; echo x >GNUSparseFile.0/y; ln ./a:b ./c:d; ln -s a:b ./e:f; mkdir ./g:h`, nil},
 	{"large ids", `echo x >f; chown 2097151:2097152 f; mkdir d; chown 3000000:4294967294 d`, nil},
 	{"nanoseconds", `touch -d '2020-01-01 00:00:00.000000001' a; touch -d '2020-01-01 00:00:00.999999999' b; touch -d '2020-01-01 00:00:00.5' c; mkdir d; touch -d '2020-01-01 00:00:00.25' d`, []lost{
-		{"python3", "rounds to a double", []string{"seconds"}}}},
+		{"python3", "rounds to a double", []string{"seconds"}},
+	}},
 	{"times of directories", `mkdir -p a/b; echo x >a/b/c; touch -d 2001-01-01 a/b; touch -d 2002-02-02 a`, nil},
 	{"times before 1970", `touch -d '1960-01-01' a; touch -d '1969-12-31 23:59:59Z' b`, nil},
 	{"fractions before 1970", `touch -d '1960-01-01 00:00:00.25' a; touch -d '1969-12-31 23:59:59.75Z' b`, []lost{
-		{"bsdtar", "gives the fraction the wrong sign", []string{"time", "seconds"}}}},
+		{"bsdtar", "gives the fraction the wrong sign", []string{"time", "seconds"}},
+	}},
 	{"times after 2038 and 2242", `touch -d '2100-01-01' a; touch -d '2300-01-01 00:00:00.5' b`, nil},
 	{"extended attributes", `echo x >f; setfattr -n user.bin -v 0x00ff0a3d00 f; setfattr -n user.empty f; setfattr -n trusted.t -v 'a=b
 ' f; mkdir d; setfattr -n user.d -v x d; ln -s x s; setfattr -h -n trusted.s -v y s; setfattr -n user.long -v $(printf %03000d 7) f`, nil},
 	{"attribute names with = and %", `echo x >f; setfattr -n user.a=b%3D -v x f`, []lost{
-		{"bsdtar", "takes the encoded name literally", []string{"xattrs"}}}},
+		{"bsdtar", "takes the encoded name literally", []string{"xattrs"}},
+	}},
 	{"capabilities", `cp /bin/true f; setcap cap_net_raw=ep f; cp /bin/true g; chown 7:8 g; chmod 4711 g; setcap cap_chown=eip g`, nil},
 	{"ACLs", `echo x >f; setfacl -m u:1000:rw,u:7:---,g:2000000:r-x,m::rwx f; mkdir d; setfacl -m u:5:rwx -d -m g:6:r d; setfacl -d -m u::rwx,u:9:x,o::- d`, nil},
 	{"children of a default ACL", `mkdir d; setfacl -d -m u:5:rwx d; echo x >d/f; setfacl -b d/f; chmod 640 d/f; mkdir d/e; setfacl -b -k d/e; chmod 711 d/e`, nil},
 	{"inode flags", `echo x >f; chattr +d +A +S f; echo y >g; chattr +a g; echo z >h; chattr +i h; mkdir d; chattr +D d; mkdir e; echo z >e/f; chattr +i e`, nil},
 	{"sparse files", `truncate -s 50M a; printf x | dd of=a bs=1 seek=4096 conv=notrunc status=none; truncate -s 1M b; printf end >>b; truncate -s 20M c; printf start | dd of=c conv=notrunc status=none; truncate -s 100 d; printf x >e; truncate -s 40M e; chmod 600 e; setfattr -n user.x -v y e`, []lost{
-		{"busybox", "does not know sparse files", nil}}},
+		{"busybox", "does not know sparse files", nil},
+	}},
 	{"sparse file of a long name", `d=$(printf %0200d 0)/$(printf 'caf\351%0100d' 0); mkdir -p $d; truncate -s 3M $d/f; ln $d/f l; touch -d 2001-01-01 $d/f`, []lost{
-		{"busybox", "does not know sparse files", nil}}},
+		{"busybox", "does not know sparse files", nil},
+	}},
 	{"zeros that are no hole", `head -c 1000000 /dev/zero >f; fallocate -l 200000 g`, nil},
 }
 
@@ -107,7 +112,7 @@ func readBack(t *testing.T, archive string, want *plist.List) {
 	check(t, err)
 	r, err := NewReader(bytes.NewReader(old))
 	check(t, err)
-	defer r.Close()
+	defer shut(t, r)
 	if !slices.EqualFunc(r.List().Entries, want.Entries, func(a, b plist.Entry) bool { return a.Same(&b) }) {
 		t.Errorf("list is %v, want %v", r.List().Entries, want.Entries)
 	}
