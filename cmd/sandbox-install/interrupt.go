@@ -22,7 +22,11 @@ var commandRuns atomic.Bool
 func interruptible(parent context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(sig) { // nohup(1)
+			signal.Notify(signals, sig)
+		}
+	}
 	go func() {
 		for sig := range signals {
 			if !commandRuns.Load() {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime/debug"
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/internal/sandbox"
@@ -22,8 +23,15 @@ const (
 	exitSignalled = 128 // plus the signal's number
 )
 
+// memoryLimit is where the collector begins to work harder, in bytes. The list of
+// a million entries fits below it; a larger one goes beyond.
+const memoryLimit = 400 << 20
+
 func main() {
 	sandbox.Init()
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	ctx := interruptible(context.Background())
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

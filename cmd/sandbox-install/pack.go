@@ -89,6 +89,9 @@ func (f *packFlags) repack(ctx context.Context, stdio *stdio, name string) error
 	if f.rebase.flags.db != "" {
 		return usagef("--rebase-db: a tarball is read only once; give it to \"run\"")
 	}
+	if err := r.Finish(); err != nil { // the whole of it is sound, before anything is written
+		return errors.Join(wrap(name, err), r.Close())
+	}
 	l := r.List()
 	if f.name == "" {
 		f.name = l.Name
