@@ -38,10 +38,10 @@ fuzz: # each target for a few seconds
 	scripts/fuzz $(or $(FUZZTIME),5s)
 
 race: # packages with goroutines
-	go test -count=1 -race $(CONCURRENT)
+	go test -count=1 -race -timeout 60m $(CONCURRENT)
 
 user: # the same tests as an ordinary user, if we are not one already
-	test "$$(id -u)" != 0 || SANDBOX_INSTALL_REQUIRE= go test -count=1 -exec "$(CURDIR)/scripts/as-user" ./...
+	test "$$(id -u)" != 0 || SANDBOX_INSTALL_REQUIRE= go test -count=1 -timeout 60m -exec "$(CURDIR)/scripts/as-user" ./...
 
 e2e-all: setup # every installer; half an hour the first time
 	go test -count=1 -v -timeout 3h ./e2e -args -all
