@@ -91,6 +91,7 @@ func mount(t *testing.T, dir, image string) (unmount func()) {
 	device := strings.TrimSpace(sh(t, dir, `
 		for i in 1 2 3 4 5; do
 			device=$(losetup --find --show `+image+`) || { sleep 0.2; continue; }
+			blockdev --flushbufs $device # what is cached of an image that it was before
 			if mount $device mnt 2> mount-error; then echo $device; exit; fi
 			losetup --detach $device
 			sleep 0.2
