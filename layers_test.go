@@ -28,7 +28,7 @@ var layers = map[string]struct{ ours, modules []string }{
 	"rebase":              {ours: []string{"plist"}, modules: []string{"github.com/zeebo/blake3", "golang.org/x/sync", "golang.org/x/sys"}},
 	"rebase/rebasetest":   {},
 	"unpack":              {ours: []string{"plist", "capture", "tarball"}, modules: []string{"golang.org/x/sys"}},
-	"cmd/sandbox-install": {ours: []string{"plist", "plist/dialect", "capture", "overlay", "hashdiff", "tarball", "rebase", "unpack", "internal/sandbox"}, modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", "github.com/google/renameio/v2"}},
+	"cmd/sandbox-install": {ours: []string{"plist", "plist/dialect", "capture", "overlay", "hashdiff", "tarball", "rebase", "unpack", "internal/sandbox"}, modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"}},
 	"e2e":                 {},
 	".":                   {},
 }

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/sandbox-install/sandbox-install/capture"
@@ -175,28 +174,28 @@ func (f *packFlags) pack(ctx context.Context, stdio *stdio, s *summary, files ca
 	if err != nil {
 		return err
 	}
-	defer tar.Cleanup() //nolint:errcheck // does nothing once the file is in place
-	if err := rebased.save(); err != nil {
-		return err
-	}
+	defer tar.discard()
 	if textErr != nil {
 		return errors.Join(&hintedError{
 			fmt.Errorf("%s was not written: %w", base+".plist", textErr),
 			"--plist-format native can hold it, and so does " + tarName,
-		}, tar.CloseAtomicallyReplace())
+		}, rebased.save(), tar.commit())
 	}
-	list, err := renameio.NewPendingFile(base+".plist", renameio.WithPermissions(0o644))
+	list, err := create(base+".plist", 0o644)
 	if err != nil {
 		return err
 	}
-	defer list.Cleanup() //nolint:errcheck // does nothing once the file is in place
+	defer list.discard()
 	if _, err := list.Write(text); err != nil {
 		return err
 	}
-	if err := errors.Join(tar.Sync(), list.Sync()); err != nil {
+	if err := errors.Join(tar.finish(), list.finish()); err != nil {
 		return err
 	}
-	if err := errors.Join(tar.CloseAtomicallyReplace(), list.CloseAtomicallyReplace()); err != nil {
+	if err := rebased.save(); err != nil {
+		return err
+	}
+	if err := errors.Join(tar.commit(), list.commit()); err != nil {
 		return err
 	}
 	s.Files = []string{base + ".plist", tarName}
@@ -232,8 +231,8 @@ func packedText(format string, l *plist.List) ([]byte, error) {
 }
 
 // writeTar writes a tarball beside its final name.
-func (f *packFlags) writeTar(ctx context.Context, stdio *stdio, name string, files capturedFiles, full bool) (*renameio.PendingFile, error) {
-	out, err := renameio.NewPendingFile(name, renameio.WithPermissions(0o644))
+func (f *packFlags) writeTar(ctx context.Context, stdio *stdio, name string, files capturedFiles, full bool) (*output, error) {
+	out, err := create(name, 0o644)
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +242,8 @@ func (f *packFlags) writeTar(ctx context.Context, stdio *stdio, name string, fil
 	})
 	end()
 	if err != nil {
-		return nil, errors.Join(wrap(name, err), out.Cleanup())
+		out.discard()
+		return nil, wrap(name, err)
 	}
 	return out, nil
 }
@@ -255,7 +255,8 @@ func (f *packFlags) save(ctx context.Context, stdio *stdio, name string, result 
 	if err != nil {
 		return err
 	}
-	return out.CloseAtomicallyReplace()
+	defer out.discard()
+	return out.commit()
 }
 
 // A cancelWriter fails once its context is cancelled.

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -141,7 +140,7 @@ func isCapture(b []byte) bool {
 func writeMakefile(stdio *stdio, name string, lines []string) error {
 	if name != "" {
 		text := strings.Join(lines, "\n") + "\n"
-		return renameio.WriteFile(name, []byte(text), 0o644)
+		return writeFile(name, []byte(text), 0o644)
 	}
 	for _, line := range lines {
 		if _, err := fmt.Fprintln(stdio.err, "Makefile:", line); err != nil {
@@ -175,7 +174,7 @@ func writeMerged(stdio *stdio, format, dir string, merged *dialect.Merged) error
 		return err
 	}
 	for name, text := range texts {
-		if err := renameio.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+		if err := writeFile(filepath.Join(dir, name), text, 0o644); err != nil {
 			return err
 		}
 	}

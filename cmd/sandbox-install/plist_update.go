@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -37,15 +36,19 @@ What vanished, what is new, and what the capture could not confirm is told.`,
 				_, err := updated.Document.WriteTo(stdio.out)
 				return err
 			}
-			file, err := renameio.NewPendingFile(args[0], renameio.WithExistingPermissions())
+			old, err := os.Stat(args[0])
 			if err != nil {
 				return err
 			}
-			defer file.Cleanup() //nolint:errcheck // after the replacement there is nothing to clean
+			file, err := create(args[0], old.Mode().Perm())
+			if err != nil {
+				return err
+			}
+			defer file.discard()
 			if _, err := updated.Document.WriteTo(file); err != nil {
 				return err
 			}
-			return file.CloseAtomicallyReplace()
+			return file.commit()
 		},
 	}
 	f := cmd.Flags()

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -151,11 +150,11 @@ func (f *snapshotFlags) write(ctx context.Context, stdio *stdio, scope hashdiff.
 		}
 		return err
 	}
-	out, err := renameio.NewPendingFile(f.output, renameio.WithPermissions(0o600))
+	out, err := create(f.output, 0o600)
 	if err != nil {
 		return err
 	}
-	defer out.Cleanup() //nolint:errcheck // does nothing once the file is in place
+	defer out.discard()
 	if scope.Skip, err = inodesOf(out.File, f.output); err != nil {
 		return err
 	}
@@ -165,7 +164,7 @@ func (f *snapshotFlags) write(ctx context.Context, stdio *stdio, scope hashdiff.
 		return err
 	}
 	printTally(stdio.err, &tally)
-	return out.CloseAtomicallyReplace()
+	return out.commit()
 }
 
 // inodesOf are those of a file being written, and of the one it will replace:
