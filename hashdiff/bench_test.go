@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"testing"
 	"time"
 )
@@ -17,7 +16,7 @@ import (
 func BenchmarkAgainst(b *testing.B) {
 	tree := os.Getenv("SNAPSHOT_TREE")
 	if tree == "" {
-		tree = runtime.GOROOT()
+		tree = "/usr/share"
 	}
 	scope := Scope{Root: tree, Paths: []string{"."}}
 	snapshot := func(earlier []byte) []byte {

@@ -21,7 +21,6 @@ type Plan struct {
 
 	Grace time.Duration // how long what the command left running may take to end by itself
 	Term  time.Duration // how long it may then take to end after SIGTERM
-
 }
 
 // A Mount is one step of building the root.
