@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/capture"
@@ -20,7 +22,7 @@ import (
 
 // TestLstat compares what Lstat says with what outside tools see.
 func TestLstat(t *testing.T) {
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	dir := t.TempDir()
 	script := exec.Command("sh", "-ec", `
 		echo 1 >file; ln file link; chmod 4755 file; chown 1:2 file; setfattr -n user.a -v 1 file; touch -d @-5.25 file
@@ -90,7 +92,7 @@ func shot(e *plist.Entry, inode capture.Inode) capturetest.Shot {
 
 // TestLstatAccessTime: the access time of what is looked at stays.
 func TestLstatAccessTime(t *testing.T) {
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	dir := t.TempDir()
 	const old = "@1000000000"
 	if out, err := exec.Command("touch", "-a", "-d", old, filepath.Join(dir, "a")).CombinedOutput(); err != nil {

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sandbox-install/sandbox-install/internal/need"
 )
 
 // needs says how to find out whether this machine has what a test asks for.
@@ -37,19 +38,12 @@ func haveTools(names ...string) error {
 	return nil
 }
 
-// require skips the test when the machine lacks something, or fails it when
-// SANDBOX_INSTALL_REQUIRE says that it may not.
+// require ends the test when the machine lacks something.
 func require(t testing.TB, words ...string) {
 	t.Helper()
-	must := strings.Split(os.Getenv("SANDBOX_INSTALL_REQUIRE"), ",")
 	for _, word := range words {
-		err := needs[word]()
-		switch {
-		case err == nil:
-		case slices.Contains(must, word), slices.Contains(must, "all"):
-			t.Fatalf("needs %s, which SANDBOX_INSTALL_REQUIRE names: %v", word, err)
-		default:
-			t.Skipf("needs %s: %v", word, err)
+		if err := needs[word](); err != nil {
+			need.Lacks(t, word, err)
 		}
 	}
 }

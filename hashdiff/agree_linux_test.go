@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/capture/capturetest"
 	"github.com/sandbox-install/sandbox-install/internal/sandbox"
@@ -122,9 +124,9 @@ func captured(t *testing.T, m capture.Method, cmd capture.Command, since time.Ti
 
 // TestAgreesWithOverlay is law L3: the same list and the same tarball.
 func TestAgreesWithOverlay(t *testing.T) {
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	if err := (overlay.Method{}).Probe(t.Context()); err != nil {
-		capturetest.Lacks(t, "overlay", err)
+		need.Lacks(t, "overlay", err)
 	}
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

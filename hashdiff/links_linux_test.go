@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"github.com/sandbox-install/sandbox-install/capture/capturetest"
 	"github.com/sandbox-install/sandbox-install/overlay"
 )
@@ -84,7 +86,7 @@ func shell(t testing.TB, dir, script string) {
 
 // TestScenesAgree is law L3 for the same scenes.
 func TestScenesAgree(t *testing.T) {
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	root := newRoot(t)
 	for _, tool := range []string{"sh", "ln", "rm", "mv", "cp", "touch", "chmod", "cat"} {
 		name, err := exec.LookPath(tool)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/capture/capturetest"
@@ -134,7 +136,7 @@ func disturb(root string, n uint64, seed uint64) {
 // TestRandom compares lists of random changes with the difference that outside
 // tools see.
 func TestRandom(t *testing.T) {
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	const plots = 60
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -155,7 +157,7 @@ func TestRandom(t *testing.T) {
 
 // Two trees made alike have no difference, though their stamps have.
 func TestTwoTrees(t *testing.T) {
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	one, two := t.TempDir(), t.TempDir()
 	forest(t, one, 20)
 	forest(t, two, 20)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/capture"
@@ -50,7 +52,7 @@ func samePicture(t testing.TB, got, want capturetest.Picture) {
 // livePlace is a forest on the live system, and the command that disturbs it.
 func livePlace(t testing.TB, seed uint64) (string, capture.Command) {
 	t.Helper()
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	dir := t.TempDir()
 	forest(t, dir, plots)
 	age(t, dir)
@@ -170,7 +172,7 @@ func setFlag(t testing.TB, name string, flag int) {
 		err = errors.Join(unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flag), f.Close())
 	}
 	if err != nil {
-		capturetest.Lacks(t, "inode flags", err)
+		need.Lacks(t, "inode flags", err)
 	}
 }
 

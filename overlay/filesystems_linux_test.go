@@ -4,7 +4,7 @@ import (
 	"os/exec"
 	"testing"
 
-	"github.com/sandbox-install/sandbox-install/capture/capturetest"
+	"github.com/sandbox-install/sandbox-install/internal/need"
 )
 
 // File systems of every kind are lower layers, and hold the staging area too.
@@ -14,7 +14,7 @@ func TestFileSystems(t *testing.T) {
 	} {
 		t.Run(fs.name, func(t *testing.T) {
 			if _, err := exec.LookPath("mkfs." + fs.name); err != nil {
-				capturetest.Lacks(t, fs.name, err)
+				need.Lacks(t, fs.name, err)
 			}
 			if !privately(t) {
 				return

@@ -14,10 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/capture"
-	"github.com/sandbox-install/sandbox-install/capture/capturetest"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -311,7 +312,7 @@ func TestTreeOpen(t *testing.T) {
 // TestHostFileMount: what the host does to a mounted file during a run, or to its
 // mount, is none of the command's doing.
 func TestHostFileMount(t *testing.T) {
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	dir := t.TempDir()
 	shell(t, dir, "mkdir other; mount -t tmpfs other other; echo 1 >other/a; echo 1 >other/b; touch a b; mount --bind other/a a; mount --bind other/b b")
 	t.Cleanup(func() { shell(t, dir, "umount a other") })

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/capture/capturetest"
@@ -32,7 +34,7 @@ const runOptions = "index=on,redirect_dir=on,metacopy=off,volatile"
 // newUnion makes an overlay over lower, its upper and work directories below dir.
 func newUnion(t testing.TB, lower, dir, options string) *union {
 	t.Helper()
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	upper, work := filepath.Join(dir, "upper"), filepath.Join(dir, "work")
 	for _, d := range []string{upper, work} {
 		if err := os.Mkdir(d, 0o755); err != nil {
@@ -52,7 +54,7 @@ func mountUnion(t testing.TB, lower, upper, work, options string) *os.File {
 	t.Helper()
 	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 	if err != nil {
-		capturetest.Lacks(t, "overlay", err)
+		need.Lacks(t, "overlay", err)
 	}
 	defer unix.Close(fs)
 	settings := "lowerdir+=" + lower + ",upperdir=" + upper + ",workdir=" + work + "," + options
@@ -80,7 +82,7 @@ func mountUnion(t testing.TB, lower, upper, work, options string) *os.File {
 // newTmpfs returns the path of a tmpfs.
 func newTmpfs(t testing.TB) string {
 	t.Helper()
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		t.Fatal(err)

@@ -13,10 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/capture"
-	"github.com/sandbox-install/sandbox-install/capture/capturetest"
 	"github.com/sandbox-install/sandbox-install/internal/sandbox"
 )
 
@@ -74,7 +75,7 @@ func TestHostSockets(t *testing.T) {
 		s := newScene(t, helper("dial", "unix", socket)...)
 		abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 		if errno != 0 || abi < 6 {
-			capturetest.Lacks(t, "landlock", fmt.Sprint("version ", int(abi), ", ", errno))
+			need.Lacks(t, "landlock", fmt.Sprint("version ", int(abi), ", ", errno))
 		}
 		want(t, "inside", s.run().ExitCode, 1)
 		s.cmd.ShareRun = true
@@ -133,7 +134,7 @@ func TestMachine(t *testing.T) {
 // namespace of its own: a test may mount there what it likes.
 func privately(t *testing.T) (inside bool) {
 	t.Helper()
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	if os.Getenv("OVERLAY_TEST_INSIDE") == t.Name() {
 		return true
 	}
@@ -290,7 +291,7 @@ func TestNested(t *testing.T) {
 func TestRoot(t *testing.T) {
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
-		capturetest.Lacks(t, "busybox", err)
+		need.Lacks(t, "busybox", err)
 	}
 	s := newScene(t, "/bin/busybox", "sh", "-ec", `
 		cd /; mkdir usr; echo new > usr/new; /bin/busybox rm etc/old
@@ -368,7 +369,7 @@ func TestProbeReason(t *testing.T) {
 		"user namespace": {[]string{"unshare", "--user", "--map-root-user", "--mount"}, "trusted attribute: operation not permitted", "CAP_SYS_ADMIN"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			capturetest.NeedRoot(t)
+			need.Root(t)
 			exe := filepath.Join(t.TempDir(), "probe") // where anybody may execute it
 			sh(t, "/", "cp "+os.Args[0]+" "+exe+"; chmod 755 "+exe+" $(dirname "+exe+") $(dirname $(dirname "+exe+"))")
 			args := append(test.wrap, "env", "OVERLAY_TEST_HELP=probe", exe)

@@ -14,10 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandbox-install/sandbox-install/capture"
-	"github.com/sandbox-install/sandbox-install/capture/capturetest"
 	"github.com/sandbox-install/sandbox-install/internal/sandbox"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
@@ -61,9 +62,9 @@ type scene struct {
 // and no process is left.
 func newScene(t *testing.T, args ...string) *scene {
 	t.Helper()
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	if err := (Method{}).Probe(context.Background()); err != nil {
-		capturetest.Lacks(t, "overlay", err)
+		need.Lacks(t, "overlay", err)
 	}
 	s := &scene{t: t, dir: t.TempDir(), staging: t.TempDir()}
 	s.cmd = capture.Command{Args: args, Env: os.Environ(), Dir: s.dir, Staging: s.staging}

@@ -7,13 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sandbox-install/sandbox-install/capture/capturetest"
+	"github.com/sandbox-install/sandbox-install/internal/need"
 )
 
 // A staging directory is removed by the next run when its own is dead, and only
 // then.
 func TestSweep(t *testing.T) {
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	dir := t.TempDir()
 	foreign := filepath.Join(dir, stagingPrefix+"foreign")
 	if err := os.Mkdir(foreign, 0o755); err != nil {
@@ -44,7 +44,7 @@ func TestSweep(t *testing.T) {
 // The directory that held a staging directory has its old times again, unless
 // something else was made there meanwhile.
 func TestParentTimes(t *testing.T) {
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	for _, other := range []bool{false, true} {
 		dir := t.TempDir()
 		old := time.Unix(1_000_000_000, 7)
@@ -71,10 +71,10 @@ func TestParentTimes(t *testing.T) {
 
 // Where nothing on disk can hold an upper, memory does.
 func TestStageInMemory(t *testing.T) {
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	s, err := stageInMemory()
 	if err != nil {
-		capturetest.Lacks(t, "overlay", err) // before Linux 6.15
+		need.Lacks(t, "overlay", err) // before Linux 6.15
 	}
 	room, err := s.room("upper", "work", "lower")
 	if err != nil {
@@ -122,10 +122,10 @@ func TestHiddenStaging(t *testing.T) {
 
 // An error holds what the kernel says of it, if only in its log.
 func TestKernelSentence(t *testing.T) {
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	staging, err := stageIn(t.TempDir())
 	if err != nil {
-		capturetest.Lacks(t, "overlay", err)
+		need.Lacks(t, "overlay", err)
 	}
 	r := &rig{root: "/", staging: staging}
 	err = r.tryOverlay(site{path: "x", from: "/proc"})

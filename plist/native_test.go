@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sandbox-install/sandbox-install/internal/need"
 )
 
 // every holds at least one of all that a list can say.
@@ -105,7 +107,7 @@ var ours = regexp.MustCompile(` (op|change|class|rule|blake3|hardlink|inodeflags
 
 // TestNativeIsMtree lets libarchive read the list and write it as it understood it.
 func TestNativeIsMtree(t *testing.T) {
-	bsdtar := tool(t, "bsdtar")
+	bsdtar := need.Program(t, "bsdtar")
 	l := every()
 	l.Entries = slices.DeleteFunc(l.Entries, func(e Entry) bool {
 		// No deletions and sockets in a tar, and libarchive reads times and ids as signed numbers.
@@ -152,22 +154,6 @@ func TestNativeIsMtree(t *testing.T) {
 			}
 		}
 	}
-}
-
-// tool finds an outside judge.
-func tool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path
-	}
-	for need := range strings.SplitSeq(os.Getenv("SANDBOX_INSTALL_REQUIRE"), ",") {
-		if need == name || need == "all" {
-			t.Fatal(err)
-		}
-	}
-	t.Skip(err)
-	return ""
 }
 
 func TestReadNativeRefuses(t *testing.T) {

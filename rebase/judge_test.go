@@ -10,29 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/sandbox-install/sandbox-install/internal/need"
 )
-
-// need returns the path of a program the test can not do without. Without it
-// the test is skipped, or fails if SANDBOX_INSTALL_REQUIRE has the word.
-func need(t testing.TB, word string, programs ...string) string {
-	t.Helper()
-	for _, program := range programs {
-		if path, err := exec.LookPath(program); err == nil {
-			return path
-		}
-	}
-	lacks(t, word, programs...)
-	return ""
-}
-
-func lacks(t testing.TB, word string, things ...string) {
-	t.Helper()
-	required := strings.Split(os.Getenv("SANDBOX_INSTALL_REQUIRE"), ",")
-	if slices.Contains(required, word) || slices.Contains(required, "all") {
-		t.Fatalf("none of %v is installed", things)
-	}
-	t.Skipf("none of %v is installed", things)
-}
 
 func command(t testing.TB, env []string, name string, args ...string) string {
 	t.Helper()
@@ -56,13 +36,13 @@ type wine struct {
 
 func newWine(t testing.TB) *wine {
 	t.Helper()
-	w := &wine{TB: t, program: need(t, "wine", "wine64", "/usr/lib/wine/wine64")}
+	w := &wine{TB: t, program: need.Program(t, "wine", "wine64", "/usr/lib/wine/wine64")}
 	home := t.TempDir()
 	w.env = []string{
 		"HOME=" + home, "WINEPREFIX=" + filepath.Join(home, "prefix"), "WINEDEBUG=-all", "DISPLAY=",
 		"WINEDLLOVERRIDES=winemenubuilder.exe=d", // it would write menus outside the prefix
 	}
-	server := need(t, "wine", "wineserver", "/usr/lib/wine/wineserver64", "/usr/lib/wine/wineserver")
+	server := need.Program(t, "wine", "wineserver", "/usr/lib/wine/wineserver64", "/usr/lib/wine/wineserver")
 	t.Cleanup(func() {
 		kill := exec.Command(server, "-k")
 		kill.Env = append(os.Environ(), w.env...)
@@ -113,7 +93,7 @@ func TestWine(t *testing.T) {
 		{"wine32", "i686-w64-mingw32-gcc", "0x34000000"},
 	} {
 		t.Run(tt.word, func(t *testing.T) {
-			compiler := need(t, tt.word, tt.compiler)
+			compiler := need.Program(t, tt.word, tt.compiler)
 			w := newWine(t)
 			if tt.word == "wine32" {
 				w.with32(t)
@@ -149,7 +129,7 @@ func (w *wine) with32(t testing.TB) {
 		dir = "/usr/lib/i386-linux-gnu/wine"
 	}
 	if _, err := os.Stat(filepath.Join(dir, "i386-windows")); err != nil {
-		lacks(t, "wine32", dir)
+		need.Lacks(t, "wine32", "no "+dir)
 	}
 	w.env = append(w.env, "WINEDLLPATH="+dir)
 }
@@ -158,7 +138,7 @@ func (w *wine) with32(t testing.TB) {
 func TestObjdump(t *testing.T) {
 	for _, triplet := range []string{"x86_64-w64-mingw32", "i686-w64-mingw32"} {
 		t.Run(triplet, func(t *testing.T) {
-			compiler, objdump := need(t, "mingw", triplet+"-gcc"), need(t, "mingw", triplet+"-objdump")
+			compiler, objdump := need.Program(t, "mingw", triplet+"-gcc"), need.Program(t, "mingw", triplet+"-objdump")
 			b := newBed(t)
 			compileImages(t, compiler, b.dir, "0x34000000")
 			before := command(t, nil, objdump, "-x", "-s", filepath.Join(b.dir, "b.dll"))
@@ -192,8 +172,8 @@ func line(text, word string) string {
 
 // TestOsslsigncode asks another program for checksum and signature.
 func TestOsslsigncode(t *testing.T) {
-	compiler, signer := need(t, "mingw", "x86_64-w64-mingw32-gcc"), need(t, "osslsigncode", "osslsigncode")
-	openssl := need(t, "osslsigncode", "openssl")
+	compiler, signer := need.Program(t, "mingw", "x86_64-w64-mingw32-gcc"), need.Program(t, "osslsigncode", "osslsigncode")
+	openssl := need.Program(t, "osslsigncode", "openssl")
 	b := newBed(t)
 	_, _, two := compileImages(t, compiler, b.dir, "0x340000000")
 	key, cert := filepath.Join(b.dir, "key.pem"), filepath.Join(b.dir, "cert.pem")

@@ -13,12 +13,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
 // BenchmarkSmallFiles archives the first 10,000 files of Go's source.
 func BenchmarkSmallFiles(b *testing.B) {
-	needProgram(b, "go")
+	need.Program(b, "go")
 	src := strings.TrimSpace(run(b, ".", "go", "env", "GOROOT")) + "/src"
 	dir := b.TempDir()
 	n := 0
@@ -56,7 +58,8 @@ func BenchmarkLargeFile(b *testing.B) {
 // against archives dir here and by tar --zstd, and reports how much longer it
 // takes and how much larger the result is.
 func against(b *testing.B, dir string) {
-	needProgram(b, "tar", "zstd")
+	need.Program(b, "tar")
+	need.Program(b, "zstd")
 	l := scanTree(b, dir)
 	root, err := os.OpenRoot(dir)
 	check(b, err)

@@ -9,29 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sandbox-install/sandbox-install/internal/need"
 )
-
-// need skips a test that can not run here, or fails it if SANDBOX_INSTALL_REQUIRE
-// says that it must.
-func need(t testing.TB, word string, ok bool) {
-	t.Helper()
-	if ok {
-		return
-	}
-	required := strings.Split(os.Getenv("SANDBOX_INSTALL_REQUIRE"), ",")
-	if slices.Contains(required, word) || slices.Contains(required, "all") {
-		t.Fatalf("needs %s", word)
-	}
-	t.Skipf("needs %s", word)
-}
-
-func needProgram(t testing.TB, names ...string) {
-	t.Helper()
-	for _, name := range names {
-		_, err := exec.LookPath(name)
-		need(t, name, err == nil)
-	}
-}
 
 // run runs a program in dir and returns its standard output.
 func run(t testing.TB, dir, name string, args ...string) string {
@@ -136,7 +116,7 @@ var readers = []reader{
 // unpack unpacks an archive into a new directory.
 func (r reader) unpack(t testing.TB, archive string) (dir string, err error) {
 	t.Helper()
-	needProgram(t, r.name)
+	need.Program(t, r.name)
 	dir = flagDir(t)
 	cmd := exec.Command(r.name, append(slices.Clone(r.args), archive)...)
 	cmd.Dir = dir

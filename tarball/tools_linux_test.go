@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -40,7 +42,7 @@ func TestTools(t *testing.T) {
 				continue // before 3.14 it knows no zstd
 			}
 			t.Run(c.String()+"/"+args[0], func(t *testing.T) {
-				needProgram(t, args[0])
+				need.Program(t, args[0])
 				var stdout, stderr bytes.Buffer
 				cmd := exec.Command(args[0], append(slices.Clone(args[1:]), archive)...)
 				cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -59,7 +61,7 @@ func TestTools(t *testing.T) {
 // TestLongPath unpacks a path longer than PATH_MAX. GNU tar 1.34, which opens
 // whole paths, can not.
 func TestLongPath(t *testing.T) {
-	needProgram(t, "bsdtar")
+	need.Program(t, "bsdtar")
 	l := list()
 	path := strings.Repeat("d", 255)
 	for len(path) < 5000 {

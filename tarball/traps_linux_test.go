@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -72,8 +74,11 @@ var traps = []struct {
 }
 
 func TestTraps(t *testing.T) {
-	need(t, "root", os.Getuid() == 0)
-	needProgram(t, "getfattr", "getfacl", "lsattr", "setcap")
+	need.Root(t)
+	need.Program(t, "getfattr")
+	need.Program(t, "getfacl")
+	need.Program(t, "lsattr")
+	need.Program(t, "setcap")
 	for _, trap := range traps {
 		t.Run(trap.name, func(t *testing.T) {
 			t.Parallel()

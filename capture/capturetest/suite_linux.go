@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
@@ -76,9 +78,9 @@ func init() {
 // Run runs all scenes under a method. One that has a method MakesAnew puts a live
 // tree back after the run: inode numbers may be others then, but not who shares one.
 func Run(t *testing.T, m capture.Method) {
-	NeedRoot(t)
+	need.Root(t)
 	if err := m.Probe(t.Context()); err != nil {
-		Lacks(t, m.Name(), err)
+		need.Lacks(t, m.Name(), err)
 	}
 	for _, s := range scenes {
 		if why, ok := s.Except[m.Name()]; ok {
@@ -93,7 +95,7 @@ func Run(t *testing.T, m capture.Method) {
 // compares.
 func (s *Scene) test(t *testing.T, m capture.Method) {
 	if _, err := exec.LookPath(cmp.Or(s.Needs, "sh")); err != nil {
-		Lacks(t, s.Needs, err)
+		need.Lacks(t, s.Needs, err)
 	}
 	native, captured := s.stage(t), s.stage(t)
 	j := Judge{Before: Take(t, native), Since: time.Now().Add(-time.Minute)}

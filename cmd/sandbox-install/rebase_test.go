@@ -14,9 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"github.com/zeebo/blake3"
 
-	"github.com/sandbox-install/sandbox-install/capture/capturetest"
 	"github.com/sandbox-install/sandbox-install/plist"
 	"github.com/sandbox-install/sandbox-install/rebase/rebasetest"
 	"github.com/sandbox-install/sandbox-install/tarball"
@@ -352,7 +353,7 @@ func TestRebaseUnpack(t *testing.T) {
 
 // TestRebaseRun captures an installation of two DLLs and unpacks what comes out.
 func TestRebaseRun(t *testing.T) {
-	capturetest.NeedRoot(t)
+	need.Root(t)
 	b := newRebaseBed(t, map[string]rebasetest.Options{
 		"/src/a.dll": {Machine: rebasetest.AMD64, Base: 0x180000000, Pages: 2},
 		"/src/b.dll": {Machine: rebasetest.AMD64, Base: 0x180000000},

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -52,22 +54,10 @@ func runHere(ctx context.Context, p Plan, files Files) (*Exit, error) {
 	return Run(ctx, p, files)
 }
 
-func needPrivilege(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	required := "," + os.Getenv("SANDBOX_INSTALL_REQUIRE") + ","
-	if strings.Contains(required, ",root,") || strings.Contains(required, ",all,") {
-		t.Fatal("root is required")
-	}
-	t.Skip("needs root")
-}
-
 // run runs a shell script and returns what it wrote.
 func run(t *testing.T, script string) (string, *Exit) {
 	t.Helper()
-	needPrivilege(t)
+	need.Root(t)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +132,7 @@ func TestOutlived(t *testing.T) {
 }
 
 func TestStartErrors(t *testing.T) {
-	needPrivilege(t)
+	need.Root(t)
 	for name, is := range map[string]error{"no-such-program": fs.ErrNotExist, "/etc/passwd": fs.ErrPermission} {
 		_, err := runHere(t.Context(), Plan{Args: []string{name}, Env: os.Environ()}, Files{})
 		var exec *ExecError
@@ -159,7 +149,7 @@ func TestStartErrors(t *testing.T) {
 
 // A plan may hold any byte, and more of them than a pipe or a packet.
 func TestOddPlan(t *testing.T) {
-	needPrivilege(t)
+	need.Root(t)
 	odd := "\xff\n'\x01" + strings.Repeat("x", 100<<10)
 	plan := Plan{Args: []string{"sh", "-c", `test "$1" = "$ODD"`, "sh", odd}, Env: append(os.Environ(), "ODD="+odd)}
 	exit, err := runHere(t.Context(), plan, Files{})
@@ -169,7 +159,7 @@ func TestOddPlan(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	needPrivilege(t)
+	need.Root(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	start := time.Now()
@@ -184,7 +174,7 @@ func TestCancel(t *testing.T) {
 
 // A cancelled run does not wait for what the command left running.
 func TestCancelInGrace(t *testing.T) {
-	needPrivilege(t)
+	need.Root(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	start := time.Now()

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +26,7 @@ type console struct {
 // newConsole starts a job-control shell in which "run" is the supervisor.
 func newConsole(t *testing.T) *console {
 	t.Helper()
-	needPrivilege(t)
+	need.Root(t)
 	bash, err := exec.LookPath("bash")
 	if err != nil {
 		t.Skip(err)

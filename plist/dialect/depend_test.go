@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -53,7 +55,7 @@ func TestDepend(t *testing.T) {
 
 // TestDependELF lets readelf(1) say which symbol versions an object wants.
 func TestDependELF(t *testing.T) {
-	gcc, readelf := tool(t, "gcc"), tool(t, "readelf")
+	gcc, readelf := need.Program(t, "gcc"), need.Program(t, "readelf")
 	dir := t.TempDir()
 	source, out := filepath.Join(dir, "a.c"), filepath.Join(dir, "a")
 	if err := os.WriteFile(source, []byte("#include <stdio.h>\nint main(void){return puts(\"\");}\n"), 0o644); err != nil {
@@ -99,7 +101,7 @@ func TestDependELF(t *testing.T) {
 
 // TestDependPE lets objdump(1) say which DLLs an image imports.
 func TestDependPE(t *testing.T) {
-	gcc, objdump := tool(t, "x86_64-w64-mingw32-gcc"), tool(t, "x86_64-w64-mingw32-objdump")
+	gcc, objdump := need.Program(t, "x86_64-w64-mingw32-gcc"), need.Program(t, "x86_64-w64-mingw32-objdump")
 	dir := t.TempDir()
 	source, out := filepath.Join(dir, "a.c"), filepath.Join(dir, "Foo.DLL")
 	if err := os.WriteFile(source, []byte("#include <windows.h>\nint f(void){return MessageBoxA(0,0,0,0)+GetACP();}\n"), 0o644); err != nil {

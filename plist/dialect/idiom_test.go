@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -191,7 +193,7 @@ SHARED_LIBS+= foo 1.2
 
 // TestInspectELF lets the C compiler make the objects and readelf(1) judge them.
 func TestInspectELF(t *testing.T) {
-	gcc, readelf := tool(t, "gcc"), tool(t, "readelf")
+	gcc, readelf := need.Program(t, "gcc"), need.Program(t, "readelf")
 	dir := t.TempDir()
 	source := filepath.Join(dir, "a.c")
 	if err := os.WriteFile(source, []byte("int foo(void){return 1;}\nint main(void){return foo();}\n"), 0o644); err != nil {
@@ -249,20 +251,4 @@ func TestInspectELF(t *testing.T) {
 			}
 		}
 	}
-}
-
-// tool finds an outside judge.
-func tool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path
-	}
-	for need := range strings.SplitSeq(os.Getenv("SANDBOX_INSTALL_REQUIRE"), ",") {
-		if need == name || need == "all" {
-			t.Fatal(err)
-		}
-	}
-	t.Skip(err)
-	return ""
 }

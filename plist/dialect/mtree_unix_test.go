@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -62,7 +64,7 @@ func onDisk(t *testing.T) (string, *plist.List) {
 
 // TestMtreeVerifies lets NetBSD's mtree(8) compare the list with the files.
 func TestMtreeVerifies(t *testing.T) {
-	mtree := tool(t, "mtree")
+	mtree := need.Program(t, "mtree")
 	dir, l := onDisk(t)
 	verify := func() string {
 		cmd := exec.Command(mtree, "-p", dir)
@@ -94,7 +96,7 @@ func TestMtreeReadsOthers(t *testing.T) {
 			continue // only root's name is known without a passwd file
 		}
 		if _, err := exec.LookPath(args[0]); err != nil {
-			tool(t, args[0])
+			need.Program(t, args[0])
 		}
 		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Env = append(os.Environ(), "LC_ALL=C")
