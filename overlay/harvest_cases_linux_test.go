@@ -196,6 +196,7 @@ func TestLayers(t *testing.T) {
 // TestXattrWhiteouts has an upper directory whose whiteouts are files with an
 // attribute, as an overlay inside an overlay makes them (Linux 6.7).
 func TestXattrWhiteouts(t *testing.T) {
+	need.Root(t)
 	lower, dir := t.TempDir(), t.TempDir()
 	shell(t, lower, "mkdir -p d/e; echo 1 >d/a; echo 1 >d/b; echo 1 >d/e/c")
 	shell(t, dir+"/early", `mkdir d; setfattr -n trusted.overlay.opaque -v x d

@@ -150,6 +150,7 @@ const plots, verbsEach = 40, 12
 // lower directories. The list must be the difference that outside tools see
 // between a plain copy before and after.
 func TestRandomVerbs(t *testing.T) {
+	need.Root(t)
 	for round := range rounds() {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			first := round * plots
