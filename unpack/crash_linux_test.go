@@ -257,31 +257,51 @@ func (s *scene) contents(t *testing.T, v verb) map[string]map[string]bool {
 	return all
 }
 
-// TestKillTwice kills the recovery too.
+// TestKillTwice kills the recovery too: of the root that crashed, and of a copy of
+// it as a backup brings back, which has other inodes.
 func TestKillTwice(t *testing.T) {
 	s := newScene(t, t.TempDir())
 	for _, v := range s.verbs(t) {
-		t.Run(v.verb+filepath.Base(v.end), func(t *testing.T) {
-			calls, states := s.countCalls(t, v), 0
-			for n := 3; n <= calls; n += 3 * *every {
-				crashed := s.fresh(t, v.start)
-				trial{Root: crashed, Verb: v.verb, Arg: v.arg, KillAt: n}.run(t)
-				recovery, _ := trial{Root: s.fresh(t, crashed), Verb: "recover"}.run(t)
-				for m := 1 + n%*every; m <= recovery; m += *every {
-					dir := s.fresh(t, crashed) // other inodes than at the crash
-					trial{Root: dir, Verb: "recover", KillAt: m}.run(t)
-					s.checkRaw(t, v, dir)
-					s.recovered(t, v, dir)
-					if t.Failed() {
-						t.Fatalf("killed before call %d of %d, and before call %d of the recovery's %d", n, calls, m, recovery)
-					}
-					check(t, os.RemoveAll(dir))
-					states++
-				}
-			}
-			t.Logf("%d states, 0 bad", states)
-		})
+		name, calls := v.verb+filepath.Base(v.end), s.countCalls(t, v)
+		for n := 3; n <= calls; n += 3 * *every {
+			t.Run(fmt.Sprintf("%s/original/%d", name, n), func(t *testing.T) {
+				s.killRecovery(t, v, n, func() string { return s.crash(t, v, n) })
+			})
+			t.Run(fmt.Sprintf("%s/copy/%d", name, n), func(t *testing.T) {
+				crashed := s.crash(t, v, n)
+				s.killRecovery(t, v, n, func() string { return s.fresh(t, crashed) })
+				check(t, os.RemoveAll(crashed))
+			})
+		}
 	}
+}
+
+// killRecovery kills the recovery of a root that crashed at call n, each time of
+// another such root, and checks that the next one ends it.
+func (s *scene) killRecovery(t *testing.T, v verb, n int, crashed func() string) {
+	t.Helper()
+	calls, failed := trial{Root: crashed(), Verb: "recover"}.run(t)
+	if failed {
+		t.Fatal("the recovery failed undisturbed")
+	}
+	for m := 1 + n%*every; m <= calls; m += *every {
+		dir := crashed()
+		trial{Root: dir, Verb: "recover", KillAt: m}.run(t)
+		s.checkRaw(t, v, dir)
+		s.recovered(t, v, dir)
+		if t.Failed() {
+			t.Fatalf("killed before call %d, and before call %d of the recovery's %d", n, m, calls)
+		}
+		check(t, os.RemoveAll(dir))
+	}
+}
+
+// crash returns a root in which a verb was killed before a call.
+func (s *scene) crash(t *testing.T, v verb, n int) string {
+	t.Helper()
+	dir := s.fresh(t, v.start)
+	trial{Root: dir, Verb: v.verb, Arg: v.arg, KillAt: n}.run(t)
+	return dir
 }
 
 // TestErrors makes calls fail: one, or one and all after it.

@@ -22,22 +22,6 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// need skips a test that can not run here, or fails it if SANDBOX_INSTALL_REQUIRE
-// says that it must.
-func need(t testing.TB, word string, has bool) {
-	t.Helper()
-	if has {
-		return
-	}
-	required := strings.Split(os.Getenv("SANDBOX_INSTALL_REQUIRE"), ",")
-	if slices.Contains(required, word) || slices.Contains(required, "all") {
-		t.Fatalf("SANDBOX_INSTALL_REQUIRE wants %s, and it is not here", word)
-	}
-	t.Skipf("needs %s", word)
-}
-
-func needRoot(t testing.TB) { t.Helper(); need(t, "root", os.Geteuid() == 0) }
-
 // sh runs a script in a directory.
 func sh(t testing.TB, dir, script string) string {
 	t.Helper()
@@ -261,11 +245,11 @@ func (s *scene) fresh(t testing.TB, from string) string {
 	return to
 }
 
-// copyFlags does what cp -a leaves out.
+// copyFlags does what cp -a leaves out, under whatever name a flagged file has.
 func copyFlags(t testing.TB, from, to string) {
 	t.Helper()
-	const flagged = "usr/lib/libnew.so"
-	if _, err := os.Stat(filepath.Join(from, flagged)); err == nil && strings.Contains(strings.Fields(sh(t, from, "lsattr "+flagged))[0], "d") {
-		sh(t, to, "chattr +d "+flagged)
+	flagged := sh(t, from, `find . -type f -print0 | xargs -0 lsattr 2>/dev/null | awk '$1 ~ /d/ && $2 ~ "^[.]/" { print $2 }'`)
+	if names := strings.Fields(flagged); len(names) > 0 {
+		sh(t, to, "chattr +d "+strings.Join(names, " "))
 	}
 }

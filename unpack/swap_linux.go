@@ -149,7 +149,18 @@ func (w *work) isNew(s *step, name string) (bool, error) {
 	if (hereInode.Ino == want) != (placeInode.Ino == want) {
 		return hereInode.Ino == want, nil
 	}
-	return firstDifference([]plist.Entry{*s.after}, []plist.Entry{here}, andHash) == "", nil
+	return s.looksNew(here), nil
+}
+
+// looksNew reports whether what was found is by its content the step's new object.
+// Other attributes are asked only if the content is that of the old one too: not
+// every copy has them.
+func (s *step) looksNew(found plist.Entry) bool {
+	if s.before == nil || contentDiffers(s.before, s.after) {
+		return !contentDiffers(s.after, &found)
+	}
+	found.Path = s.path // it may have the temporary name
+	return firstDifference([]plist.Entry{*s.after}, []plist.Entry{found}, andHash) == ""
 }
 
 // firstDifference returns the path of the first thing that is not as it should be,
