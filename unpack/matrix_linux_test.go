@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
+
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -227,7 +229,7 @@ func TestBusy(t *testing.T) {
 
 // TestDevices: a device node needs a word.
 func TestDevices(t *testing.T) {
-	needRoot(t)
+	need.Root(t)
 	dir := t.TempDir()
 	sh(t, dir, "mkdir before after root; mknod after/null c 1 3")
 	pkg := makePackage(t, dir+"/before", dir+"/after", "1")
@@ -241,7 +243,7 @@ func TestDevices(t *testing.T) {
 
 // TestImmutable: a file that can not be renamed is found before anything is done.
 func TestImmutable(t *testing.T) {
-	needRoot(t)
+	need.Root(t)
 	dir := t.TempDir()
 	sh(t, dir, "mkdir before; echo x > before/f; cp -a before after; cp -a before root; echo y > after/f")
 	pkg := makePackage(t, dir+"/before", dir+"/after", "1")
@@ -271,7 +273,9 @@ func TestFalseContent(t *testing.T) {
 
 // TestAsUser: an ordinary user gets the superuser's files as his own.
 func TestAsUser(t *testing.T) {
-	need(t, "user", os.Geteuid() != 0)
+	if os.Geteuid() == 0 {
+		need.Lacks(t, "user", "run by root")
+	}
 	dir := t.TempDir()
 	sh(t, dir, "mkdir before root; mkdir after; echo x > after/f; chmod 4755 after/f")
 	pkg, f, err := readPackage(makePackage(t, dir+"/before", dir+"/after", "1"))

@@ -3,6 +3,8 @@ package unpack
 import (
 	"strings"
 	"testing"
+
+	"github.com/sandbox-install/sandbox-install/internal/need"
 )
 
 // when has a script run once, before the first call of a kind.
@@ -98,7 +100,7 @@ func TestSwapper(t *testing.T) {
 
 // TestMounts: a root of several file systems.
 func TestMounts(t *testing.T) {
-	needRoot(t)
+	need.Root(t)
 	dir := t.TempDir()
 	sh(t, dir, "mkdir -p base/m/d base/n; cd base; echo x > m/f; echo y > m/d/y; ln m/d/y m/d/y2; echo z > n/z; mkfifo m/p")
 	sh(t, dir, "cp -a base after; cd after; echo xx > m/f; rm -r m/d; echo new > m/new; ln m/new m/new2; echo zz > n/z; chmod 600 m/p")

@@ -1,11 +1,12 @@
 package unpack
 
 import (
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/sandbox-install/sandbox-install/internal/need"
 )
 
 // fileSystems are what a power cut is tried on, and how an image of it is made.
@@ -19,13 +20,12 @@ var fileSystems = map[string]string{
 // is only in memory, and recovers on the copy. In the second variant an unrelated
 // file was synced before: then metadata may be on the disk that was not to be yet.
 func TestPowerCut(t *testing.T) {
-	needRoot(t)
+	need.Root(t)
 	s := newScene(t, t.TempDir())
 	verbs := s.verbs(t)
 	for name, mkfs := range fileSystems {
 		t.Run(name, func(t *testing.T) {
-			_, err := exec.LookPath("mkfs." + name)
-			need(t, "mkfs."+name, err == nil)
+			need.Program(t, "mkfs."+name)
 			for _, v := range verbs {
 				s.cutPower(t, v, mkfs)
 			}

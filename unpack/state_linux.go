@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -34,6 +35,10 @@ func (r *Root) at(elem ...string) string {
 // ErrBusy says that another process is changing the root.
 var ErrBusy = errors.New("another process is changing this root")
 
+// lockWait is how long the lock is waited for. A process that was just forked
+// holds it, too, until it executes another program.
+const lockWait = time.Second
+
 // lock makes the state directory if need be and takes its lock. Closing the file
 // gives it back, and so does the death of the process.
 func (r *Root) lock() (*os.File, error) {
@@ -45,9 +50,14 @@ func (r *Root) lock() (*os.File, error) {
 		return nil, callError("open", r.at(lockName), err)
 	}
 	f := os.NewFile(uintptr(fd), r.at(lockName))
-	err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = ErrBusy
+	for end := time.Now().Add(lockWait); ; time.Sleep(lockWait / 100) {
+		err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			break
+		}
+		if err = ErrBusy; time.Now().After(end) {
+			break
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())

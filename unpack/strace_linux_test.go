@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sandbox-install/sandbox-install/internal/need"
 )
 
 // changing are the system calls that change a disk.
@@ -18,8 +20,7 @@ var changing = []string{
 // TestStrace kills before every system call that changes something, whatever our
 // own counting says.
 func TestStrace(t *testing.T) {
-	_, err := exec.LookPath("strace")
-	need(t, "strace", err == nil)
+	need.Program(t, "strace")
 	s := newScene(t, t.TempDir())
 	for _, v := range s.verbs(t) {
 		t.Run(v.verb+filepath.Base(v.end), func(t *testing.T) {
