@@ -1,7 +1,7 @@
 # The two commands to know are "make demo" and "make test".
 
 TOOL := go tool -modfile=tools/go.mod
-PORTABLE := ./plist/... ./capture/... ./tarball/... ./rebase/...
+PORTABLE := ./...
 SYSTEMS := linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 netbsd/amd64 openbsd/amd64 windows/amd64
 CONCURRENT = $(shell grep -rlE --include='*.go' --exclude-dir=e2e '^[[:space:]]*go [a-z]|errgroup' . | xargs -n 1 dirname | sort -u)
 
