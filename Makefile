@@ -38,7 +38,7 @@ fuzz: # each target for a few seconds
 	scripts/fuzz $(or $(FUZZTIME),5s)
 
 race: # packages with goroutines
-	go test -count=1 -race -timeout 60m $(CONCURRENT)
+	GORACE=atexit_sleep_ms=0 go test -count=1 -race -timeout 60m $(CONCURRENT)
 
 user: # the same tests as an ordinary user, if we are not one already
 	test "$$(id -u)" != 0 || SANDBOX_INSTALL_REQUIRE= go test -count=1 -timeout 60m -exec "$(CURDIR)/scripts/as-user" ./...
