@@ -81,7 +81,12 @@ func decompressZstd(r io.Reader) (io.ReadCloser, error) {
 
 func compressGzip(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil }
 
-func decompressGzip(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) }
+// decompressGzip has nothing to close: a gzip.Reader's Close only says once more
+// what its Read has said.
+func decompressGzip(r io.Reader) (io.ReadCloser, error) {
+	z, err := gzip.NewReader(r)
+	return io.NopCloser(z), err
+}
 
 func compressNone(w io.Writer) (io.WriteCloser, error) { return nopCloser{w}, nil }
 
