@@ -16,7 +16,7 @@ setup: # installs what building and testing need
 demo: setup build # captures a real "make install"
 	scripts/demo ./sandbox-install
 
-test: setup lint cross fuzz race user # everything but what takes long
+test: setup lint cross race user # everything but what takes long; fuzz targets run their seeds
 	go test -count=1 -timeout 60m ./...
 
 lint:
