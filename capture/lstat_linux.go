@@ -142,11 +142,17 @@ func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, e
 	}
 	attrs := make(map[string]string)
 	for attr := range strings.SplitSeq(string(bytes.TrimSuffix(names, []byte{0})), "\x00") {
+		if strings.HasPrefix(attr, "trusted.SGI_ACL_") {
+			continue // XFS shows ACLs a second time, as it stores them (xfs_xattr.c)
+		}
 		value, err := sized(func(buf []byte) (int, error) { return get(attr, buf) })
 		if err != nil {
 			return nil, fmt.Errorf("xattr %q: %w", attr, err)
 		}
 		attrs[attr] = string(value)
+	}
+	if len(attrs) == 0 {
+		return nil, nil
 	}
 	return attrs, nil
 }
