@@ -27,10 +27,7 @@ type console struct {
 func newConsole(t *testing.T) *console {
 	t.Helper()
 	need.Root(t)
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		t.Skip(err)
-	}
+	bash := need.Program(t, "bash")
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
