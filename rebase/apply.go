@@ -67,7 +67,7 @@ func (p *Policy) counter() func() {
 type job struct {
 	root      *os.Root
 	placement *Placement
-	drop      bool // the signature, if there is one
+	policy    *Policy
 	record    Record
 	next      *replacement // nil if the file stays
 	err       error
@@ -83,7 +83,7 @@ func (p *Plan) jobs() []*job {
 		if !recorded || s.known && pl.Action != Move && s.record.Reserved == pl.Reserved {
 			continue
 		}
-		jobs = append(jobs, &job{root: p.root, placement: pl, drop: p.policy.DropSignature})
+		jobs = append(jobs, &job{root: p.root, placement: pl, policy: p.policy})
 	}
 	return jobs
 }
@@ -114,48 +114,39 @@ func (j *job) prepare() error {
 	if j.record = pl.record(h, file); pl.Action != Move {
 		return nil
 	}
-	moved, signature, err := change{pl.To, j.drop}.move(file, h)
+	moved, lost, err := pl.change(j.policy).move(file, h)
 	if err != nil {
 		return err
 	}
-	past := j.record.past(h, signature)
+	past := j.record.past(lost)
 	if err := j.write(moved, past); err != nil {
 		return err
 	}
-	return pl.setMoved(&j.record, moved, past)
+	return j.record.setMoved(moved, past)
 }
 
-// record returns what to record of a file that stays as it is. If it is the one
-// that was recorded, its past is known.
+// record returns what to record of a file that stays as it is. Its past is known
+// if it is the recorded file, or would become the same original: then a change
+// of it was recorded, but did not come to its end.
 func (p *Placement) record(h *Header, file []byte) Record {
 	r := Record{
 		Name: p.Name, Machine: p.Machine, Base: p.To, Size: p.Size, Reserved: p.Reserved,
 		File: identity(h, file),
 	}
-	if p.isRecorded(r.File) {
-		r.Was = p.subject.record.Was
+	if old := p.subject.record; old != nil && old.Was != nil && old.Was.Digest != r.File.Digest &&
+		(old.File.Digest == r.File.Digest || old.Was.check(file) == nil) {
+		r.Was = old.Was
 	}
 	return r
 }
 
-func (p *Placement) isRecorded(id *Identity) bool {
-	old := p.subject.record
-	return old != nil && old.File != nil && old.File.Digest == id.Digest
-}
-
-// setMoved completes the record of a moved image. If that is the recorded one,
-// an earlier run recorded this very move but did not come to its end; then the
-// past is the recorded one, too.
-func (p *Placement) setMoved(r *Record, moved []byte, past *Past) error {
+// setMoved completes the record of a changed image.
+func (r *Record) setMoved(moved []byte, past *Past) error {
 	h, err := ReadHeader(bytes.NewReader(moved), int64(len(moved)))
-	if err != nil {
-		return err
+	if err == nil {
+		r.File, r.Was = identity(h, moved), past
 	}
-	r.File, r.Was = identity(h, moved), past
-	if p.isRecorded(r.File) {
-		r.Was = p.subject.record.Was
-	}
-	return nil
+	return err
 }
 
 var errChanged = errors.New("the file has changed since the plan was made")
@@ -165,36 +156,49 @@ func (h *Header) same(o *Header) bool {
 	return h.Base == o.Base && h.Size == o.Size && h.Length == o.Length && h.Stamp == o.Stamp && h.CheckSum == o.CheckSum
 }
 
-// past returns what is known of the image before its first move: this one, if
-// the record does not know of an earlier one.
-func (r *Record) past(h *Header, signature []byte) *Past {
-	if r.Was != nil {
-		return r.Was
+// past returns what is known of the image before its first change: what it lost
+// now, if the record does not know of an earlier one.
+func (r *Record) past(lost Original) *Past {
+	if r.Was == nil {
+		return &Past{lost, r.File.Digest}
 	}
-	return &Past{Original{h.Base, h.CheckSum, signature}, r.File.Digest}
+	past := *r.Was
+	past.Cleared |= lost.Cleared
+	return &past
 }
 
-// A change is one move of one image.
+// A change is what is done to the bytes of one image.
 type change struct {
-	to   uint64
-	drop bool // the signature, if there is one
+	to    uint64
+	drop  bool // the signature, if there is one
+	clear bool // the flags that ask for a base at random
 }
 
-// move returns the moved bytes, verified, and the signature that was dropped.
-func (c change) move(file []byte, h *Header) (moved, signature []byte, err error) {
+func (p *Placement) change(policy *Policy) change {
+	return change{p.To, policy.DropSignature, policy.ClearDynamic}
+}
+
+// move returns the changed bytes, verified, and what the image lost.
+func (c change) move(file []byte, h *Header) (moved []byte, lost Original, err error) {
+	lost = Original{Base: h.Base, CheckSum: h.CheckSum}
 	if h.Signed() && c.drop {
-		if file, signature, err = h.Unsign(file); err != nil {
-			return nil, nil, err
+		if file, lost.Signature, err = h.Unsign(file); err != nil {
+			return nil, lost, err
 		}
+	}
+	if c.clear {
+		lost.Cleared = h.asks()
+		file = bytes.Clone(file)
+		h.setDLLFlags(file, h.dllFlags&^lost.Cleared)
 	}
 	m, err := Read(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
-		return nil, nil, err
+		return nil, lost, err
 	}
 	if moved, err = m.Move(file, c.to); err != nil {
-		return nil, nil, err
+		return nil, lost, err
 	}
-	return moved, signature, Verify(file, moved)
+	return moved, lost, Verify(file, moved)
 }
 
 // write stages the new file and verifies what is read back: undone in memory, it

@@ -46,7 +46,7 @@ func MoveCaptured(ctx context.Context, list *plist.List, tree plist.Tree, policy
 		if p.Action == Skip || p.Action == Fail || p.Reserved == 0 {
 			continue
 		}
-		if err := c.take(p, moves, policy.DropSignature); err != nil {
+		if err := c.take(p, moves, policy); err != nil {
 			return nil, fmt.Errorf("rebase %s: %w", p.Name, err)
 		}
 		if err := ctx.Err(); err != nil {
@@ -104,7 +104,7 @@ func readTree(tree plist.Tree, path string) ([]byte, error) {
 
 // take carries out one placement: it makes the record and, for a move, what the
 // tree will need.
-func (c *Captured) take(p *Placement, moves *movedTree, drop bool) error {
+func (c *Captured) take(p *Placement, moves *movedTree, policy *Policy) error {
 	content, err := readTree(moves.Tree, p.Path)
 	if err != nil {
 		return err
@@ -115,16 +115,16 @@ func (c *Captured) take(p *Placement, moves *movedTree, drop bool) error {
 	}
 	record := p.record(h, content)
 	if p.Action == Move {
-		change := change{p.To, drop}
-		moved, signature, err := change.move(content, h)
+		change := p.change(policy)
+		moved, lost, err := change.move(content, h)
 		if err != nil {
 			return err
 		}
-		past := record.past(h, signature)
+		past := record.past(lost)
 		if err := past.check(moved); err != nil {
 			return err
 		}
-		if err := p.setMoved(&record, moved, past); err != nil {
+		if err := record.setMoved(moved, past); err != nil {
 			return err
 		}
 		moves.changes[p.Path] = change

@@ -28,7 +28,7 @@ func testRecords() []Record {
 		},
 		{
 			Name: "/usr/bin/d.dll", Machine: AMD64, Base: 0x3ffe00000, Size: 0x9000, Reserved: 0x10000,
-			File: &Identity{Length: 7100}, Was: &Past{Original{0x180000000, 0, []byte("signature")}, plist.Digest{9}},
+			File: &Identity{Length: 7100}, Was: &Past{Original{0x180000000, 0, dllDynamicBase, []byte("signature")}, plist.Digest{9}},
 		},
 	}
 }
@@ -59,7 +59,9 @@ func TestTextForm(t *testing.T) {
 		"decimal":         lines[0] + strings.Replace(first, "0x9000", "9000", 1),
 		"too large":       lines[0] + strings.Replace(first, "0x9000", "0x123456789", 1),
 		"half a slot":     lines[0] + strings.Replace(first, "0x20000", "0x20001", 1),
-		"short digest":    lines[0] + strings.Replace(last, "00 was-signature", " was-signature", 1),
+		"short digest":    lines[0] + strings.Replace(last, "00 was-cleared", " was-cleared", 1),
+		"other flags":     lines[0] + strings.Replace(last, "was-cleared=0x40", "was-cleared=0x140", 1),
+		"no flags":        lines[0] + strings.Replace(last, "was-cleared=0x40", "was-cleared=0x0", 1),
 	} {
 		if _, err := parseText([]byte(bad)); err == nil {
 			t.Errorf("%s: accepted", name)

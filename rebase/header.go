@@ -55,6 +55,9 @@ const (
 	fileLargeAddress = 0x0020 // IMAGE_FILE_LARGE_ADDRESS_AWARE
 	fileDLL          = 0x2000 // IMAGE_FILE_DLL
 
+	dllHighEntropy = 0x0020 // IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA
+	dllDynamicBase = 0x0040 // IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE
+
 	dirCertificate = 4
 	dirFixups      = 5
 	dirTLS         = 9
@@ -82,6 +85,7 @@ type Header struct {
 	Length   int64 // of the file
 
 	flags         uint16 // Characteristics
+	dllFlags      uint16 // DllCharacteristics
 	subsystem     uint16
 	sectionAlign  uint32
 	fileAlign     uint32
@@ -104,8 +108,9 @@ type section struct {
 }
 
 // ReadHeader reads the headers of a file of the given length. It returns
-// ErrNotImage for what is no PE image at all, and another error for one that is
-// cut, contradicts itself, or is for an unknown machine.
+// ErrNotImage for what is no PE image at all, a *Fixed for one that is for a
+// machine not in Machines, and another error for one that is cut or contradicts
+// itself.
 func ReadHeader(r io.ReaderAt, length int64) (*Header, error) {
 	at, err := findHeaders(r, length)
 	if err != nil {
@@ -203,7 +208,7 @@ func (h *Header) parseOptional(b []byte) error {
 	}
 	h.sectionAlign, h.fileAlign = le.Uint32(b[32:]), le.Uint32(b[36:])
 	h.Size, h.headers = le.Uint32(b[56:]), le.Uint32(b[60:])
-	h.CheckSum, h.subsystem = le.Uint32(b[64:]), le.Uint16(b[68:])
+	h.CheckSum, h.subsystem, h.dllFlags = le.Uint32(b[64:]), le.Uint16(b[68:]), le.Uint16(b[70:])
 	h.dirsAt = h.optional + int64(fixed)
 	count := le.Uint32(b[fixed-4:])
 	if int64(count) > int64(len(b)-fixed)/8 {
@@ -243,7 +248,7 @@ func (h *Header) check() error {
 	want, known := wide[h.Machine]
 	switch {
 	case !known:
-		return fmt.Errorf("%v is not supported", h.Machine)
+		return &Fixed{RuleMachine, fmt.Sprintf("an image for %v", h.Machine)}
 	case want != h.wide:
 		return fmt.Errorf("%v with the optional header of the other width", h.Machine)
 	case !powerOfTwo(h.sectionAlign) || !powerOfTwo(h.fileAlign) || h.fileAlign > h.sectionAlign:
@@ -255,8 +260,15 @@ func (h *Header) check() error {
 	case h.Length > 1<<31:
 		return errors.New("file is larger than 2 GiB")
 	}
+	if h.efi() {
+		return nil // firmware's loaders are less strict, and it is left alone
+	}
 	return h.checkSections()
 }
+
+// efi reports whether firmware loads the image: its subsystem is one of the
+// IMAGE_SUBSYSTEM_EFI_ constants.
+func (h *Header) efi() bool { return h.subsystem >= 10 && h.subsystem <= 13 }
 
 func powerOfTwo(v uint32) bool { return v != 0 && v&(v-1) == 0 }
 
@@ -307,6 +319,10 @@ func (h *Header) offset(rva, n uint64) (int64, bool) {
 	}
 	return 0, false
 }
+
+// asks returns which of the flags the image has that ask the loader to choose
+// another base at random.
+func (h *Header) asks() uint16 { return h.dllFlags & (dllDynamicBase | dllHighEntropy) }
 
 // span returns what the image takes at its base.
 func (h *Header) span() Range { return spanAt(h.Base, h.Size) }

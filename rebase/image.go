@@ -13,6 +13,7 @@ type Rule string
 // The rules.
 const (
 	RuleStripped Rule = "stripped" // its relocations were removed when it was linked
+	RuleMachine  Rule = "machine"  // for a processor that none of the targets has
 	RuleEFI      Rule = "efi"      // firmware places it, at any address
 	RuleCLR      Rule = "clr"      // .NET: its strong name covers all bytes
 	RuleSigned   Rule = "signed"   // a signature would become false
@@ -71,8 +72,11 @@ func (m *Image) readRest(r io.ReaderAt) *Fixed {
 	if fixed := m.fixed(); fixed != nil {
 		return fixed
 	}
-	var err error
-	if m.fixups, err = m.readFixups(r); err != nil {
+	err := m.checkHybrid(r)
+	if err == nil {
+		m.fixups, err = m.readFixups(r)
+	}
+	if err != nil {
 		return &Fixed{RuleFixups, err.Error()}
 	}
 	return nil
@@ -82,7 +86,7 @@ func (m *Image) readRest(r io.ReaderAt) *Fixed {
 // A signature is not among them: whether it may be dropped is the user's choice.
 func (h *Header) fixed() *Fixed {
 	switch {
-	case h.subsystem >= 10 && h.subsystem <= 13:
+	case h.efi():
 		return &Fixed{RuleEFI, "an EFI image: the firmware chooses its place"}
 	case h.dirs[dirCLR].size != 0:
 		return &Fixed{RuleCLR, "a .NET image: its strong name covers all bytes"}
@@ -119,6 +123,38 @@ func (h *Header) checkMapping(s section) error {
 	return nil
 }
 
+// checkHybrid refuses an image with code for two machines (ARM64X, ARM64EC, CHPE).
+// To make it one for the other machine the loader writes values into it that are
+// in no relocation table, addresses among them.
+func (h *Header) checkHybrid(r io.ReaderAt) error {
+	at, width := uint64(0x7c), uint64(4) // of CHPEMetadataPointer in the load configuration
+	if h.wide {
+		at, width = 0xc8, 8
+	}
+	dir := h.dirs[dirLoadConfig]
+	if dir.size == 0 {
+		return nil
+	}
+	config, err := h.read(r, uint64(dir.rva), 4)
+	if err != nil || uint64(le.Uint32(config)) < at+width { // its own length: that of the directory was fixed once
+		return err
+	}
+	pointer, err := h.read(r, uint64(dir.rva)+at, width)
+	if err == nil && slices.ContainsFunc(pointer, func(b byte) bool { return b != 0 }) {
+		err = errors.New("it holds code for two machines")
+	}
+	return err
+}
+
+// read reads n bytes of the loaded image that are in the file.
+func (h *Header) read(r io.ReaderAt, rva, n uint64) ([]byte, error) {
+	at, ok := h.offset(rva, n)
+	if !ok {
+		return nil, fmt.Errorf("%#x bytes at %#x are not in the file", n, rva)
+	}
+	return readAt(r, at, int(n))
+}
+
 // Signed reports whether the image carries a signature (Authenticode).
 func (h *Header) Signed() bool { return h.dirs[dirCertificate].size != 0 }
 
@@ -129,18 +165,15 @@ func (h *Header) readFixups(r io.ReaderAt) ([]fixup, error) {
 	if dir.size == 0 {
 		return nil, h.checkNoAddresses()
 	}
-	at, ok := h.offset(uint64(dir.rva), uint64(dir.size))
-	if !ok {
-		return nil, errors.New("its relocation table is not in the file")
-	}
-	table, err := readAt(r, at, int(dir.size))
+	table, err := h.read(r, uint64(dir.rva), uint64(dir.size))
 	if err != nil {
-		return nil, fmt.Errorf("read the relocation table: %w", err)
+		return nil, fmt.Errorf("its relocation table: %w", err)
 	}
 	list, err := h.parseFixups(table)
 	if err != nil {
 		return nil, err
 	}
+	at, _ := h.offset(uint64(dir.rva), uint64(dir.size))
 	return list, checkDisjoint(list, at, at+int64(dir.size))
 }
 

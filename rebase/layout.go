@@ -161,7 +161,8 @@ func (l *layout) tryPlace(it *item, base uint64) {
 	if pin != nil {
 		base = pin.Base
 	}
-	if base != it.subject.image.Base && !l.readFixups(it) {
+	changes := base != it.subject.image.Base || l.policy.ClearDynamic && it.subject.image.asks() != 0
+	if changes && !l.readFixups(it) {
 		return
 	}
 	r := spanAt(base, it.subject.image.Size)

@@ -11,6 +11,7 @@ import (
 type Original struct {
 	Base      uint64
 	CheckSum  uint32
+	Cleared   uint16 // the DllCharacteristics that were cleared
 	Signature []byte // the certificate table that was dropped, if it was
 }
 
@@ -68,6 +69,10 @@ func (m *Image) shift(file []byte, base uint64) {
 }
 
 func (h *Header) checksumAt() int64 { return h.optional + 64 }
+
+func (h *Header) setDLLFlags(file []byte, flags uint16) {
+	le.PutUint16(file[h.optional+70:], flags)
+}
 
 func (h *Header) baseAt() int64 {
 	if h.wide {
@@ -139,6 +144,7 @@ func Restore(moved []byte, was Original) ([]byte, error) {
 	}
 	file := append(bytes.Clone(moved), was.Signature...)
 	m.shift(file, was.Base)
+	m.setDLLFlags(file, m.dllFlags|was.Cleared)
 	le.PutUint32(file[m.checksumAt():], was.CheckSum)
 	if was.Signature != nil {
 		m.setCertificates(file, directory{uint32(len(moved)), uint32(len(was.Signature))})
@@ -149,19 +155,28 @@ func Restore(moved []byte, was Original) ([]byte, error) {
 // Unsign returns the file without its signature, and the signature as Restore
 // wants it. The checksum, now wrong, is left to Move.
 func (h *Header) Unsign(file []byte) (unsigned, signature []byte, err error) {
-	dir := h.dirs[dirCertificate] // unlike the others, it holds a file offset
-	at, end := int64(dir.rva), int64(dir.rva)+int64(dir.size)
-	if end != h.Length || at < h.sectionsEndAt {
-		return nil, nil, &Fixed{RuleSigned, "it is signed, and the signature is not the end of the file"}
+	if fixed := h.checkSignature(); fixed != nil {
+		return nil, nil, fixed
 	}
-	for _, s := range h.sections {
-		if s.rawLen > 0 && int64(s.raw)+int64(s.rawLen) > at {
-			return nil, nil, &Fixed{RuleSigned, "it is signed, and the signature overlaps a section"}
-		}
-	}
+	at := h.dirs[dirCertificate].rva
 	unsigned = bytes.Clone(file[:at])
 	h.setCertificates(unsigned, directory{})
 	return unsigned, bytes.Clone(file[at:]), nil
+}
+
+// checkSignature reports why a signature can not be dropped, or nil.
+func (h *Header) checkSignature() *Fixed {
+	dir := h.dirs[dirCertificate] // unlike the others, it holds a file offset
+	at, end := int64(dir.rva), int64(dir.rva)+int64(dir.size)
+	if end != h.Length || at < h.sectionsEndAt {
+		return &Fixed{RuleSigned, "it is signed, and the signature is not the end of the file"}
+	}
+	for _, s := range h.sections {
+		if s.rawLen > 0 && int64(s.raw)+int64(s.rawLen) > at {
+			return &Fixed{RuleSigned, "it is signed, and the signature overlaps a section"}
+		}
+	}
+	return nil
 }
 
 func (h *Header) setCertificates(file []byte, dir directory) {

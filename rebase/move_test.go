@@ -176,8 +176,18 @@ func TestFixed(t *testing.T) {
 		rule   Rule
 		change func(b []byte)
 	}{
-		"stripped":           {RuleStripped, func(b []byte) { b[rebasetest.Headers+22] |= fileStripped }},
-		"efi":                {RuleEFI, func(b []byte) { b[rebasetest.Optional+68] = 10 }},
+		"stripped": {RuleStripped, func(b []byte) { b[rebasetest.Headers+22] |= fileStripped }},
+		"efi":      {RuleEFI, func(b []byte) { b[rebasetest.Optional+68] = 10 }},
+		"efi, loosely laid out": {RuleEFI, func(b []byte) {
+			b[rebasetest.Optional+68] = 11
+			le.PutUint32(b[rebasetest.Optional+240+12:], page+0x100)
+		}},
+		"arm":          {RuleMachine, func(b []byte) { le.PutUint16(b[rebasetest.Headers+4:], 0x1c4) }},
+		"two machines": {RuleFixups, func(b []byte) { putLoadConfig(b); b[rebasetest.Data+0x108] = 1 }},
+		"load configuration outside": {RuleFixups, func(b []byte) {
+			putLoadConfig(b)
+			le.PutUint32(b[dirs+8*dirLoadConfig:], 0x700000)
+		}},
 		"clr":                {RuleCLR, func(b []byte) { b[dirs+8*dirCLR+4] = 72 }},
 		"bound":              {RuleBound, func(b []byte) { b[dirs+8*dirBound+4] = 8 }},
 		"tls without table":  {RuleFixups, func(b []byte) { b[dirs+8*dirTLS+4] = 40; clear(b[dirs+8*dirFixups:][:8]) }},
@@ -209,6 +219,24 @@ func TestFixed(t *testing.T) {
 				t.Errorf("got %v, want rule %s", err, tt.rule)
 			}
 		})
+	}
+}
+
+// putLoadConfig gives a 64-bit image a load configuration, in the middle of its data.
+func putLoadConfig(b []byte) {
+	dir := b[rebasetest.Optional+112+8*dirLoadConfig:]
+	le.PutUint32(dir, page+0x40)
+	le.PutUint32(dir[4:], 0x100)
+	clear(b[rebasetest.Data+0x40:][:0x100])
+	b[rebasetest.Data+0x41] = 1 // its length, 0x100
+}
+
+// TestLoadConfig moves an image with a usual load configuration.
+func TestLoadConfig(t *testing.T) {
+	file := rebasetest.Image(rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340000000})
+	putLoadConfig(file)
+	if _, err := readBytes(file); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -260,7 +288,7 @@ func TestSignature(t *testing.T) {
 	if h, _ := readBytes(moved); h.Signed() {
 		t.Error("still signed")
 	}
-	back, err := Restore(moved, Original{m.Base, m.CheckSum, signature})
+	back, err := Restore(moved, Original{Base: m.Base, CheckSum: m.CheckSum, Signature: signature})
 	if err != nil || !bytes.Equal(back, file) {
 		t.Errorf("Restore did not give back the signed original: %v", err)
 	}

@@ -16,7 +16,7 @@ type Action string
 // The actions.
 const (
 	Keep Action = "keep" // it has its place already
-	Move Action = "move"
+	Move Action = "move" // or change where it is, see Policy.ClearDynamic
 	Left Action = "left" // it must stay where it is, by a Rule, and is in nobody's way
 	Skip Action = "skip" // not an image that this database is about
 	Fail Action = "fail" // it collides and can not be moved, or there is no room
@@ -75,7 +75,7 @@ func newPlan(subjects []*subject, policy *Policy, root *os.Root) *Plan {
 		plan.layouts = append(plan.layouts, l)
 		for _, it := range l.items {
 			if it.subject != nil {
-				plan.Placements = append(plan.Placements, it.placement())
+				plan.Placements = append(plan.Placements, it.placement(policy.ClearDynamic && !policy.Stay))
 			}
 		}
 	}
@@ -93,9 +93,12 @@ type misfit struct {
 // programs are ever in one process, firmware images in none, and .NET's loader
 // moves whatever collides: of these, what must stay needs no place of its own.
 func unfit(s *subject, p *Policy) *misfit {
+	var fixed *Fixed
 	switch {
 	case errors.Is(s.err, ErrNotImage):
 		return &misfit{Skip, s.err}
+	case errors.As(s.err, &fixed):
+		return &misfit{Left, s.err}
 	case s.err != nil:
 		return &misfit{Fail, s.err}
 	}
@@ -107,8 +110,7 @@ func unfit(s *subject, p *Policy) *misfit {
 			return &misfit{Skip, fmt.Errorf("belongs to %s", db.Path)}
 		}
 	}
-	fixed := p.fixed(s)
-	if fixed != nil && (fixed.Rule == RuleEFI || fixed.Rule == RuleCLR || !s.image.DLL && fixed.Rule != RulePinned) {
+	if fixed = p.fixed(s); fixed != nil && (fixed.Rule == RuleEFI || fixed.Rule == RuleCLR || !s.image.DLL && fixed.Rule != RulePinned) {
 		return &misfit{Left, fixed}
 	}
 	return nil
@@ -150,8 +152,9 @@ func (p *Plan) count(a Action) int {
 	return n
 }
 
-// placement says what became of an item.
-func (it *item) placement() Placement {
+// placement says what became of an item. With clear, one that has its place but
+// asks the loader for another is to be changed, too.
+func (it *item) placement(clear bool) Placement {
 	h := &it.subject.image.Header
 	p := Placement{
 		File: it.subject.File, Machine: h.Machine, From: h.Base, To: h.Base, Size: h.Size,
@@ -165,6 +168,8 @@ func (it *item) placement() Placement {
 		p.Action, p.Reason = Fail, joinReasons(p.Reason, it.failure)
 	case it.base != h.Base:
 		p.Action, p.To = Move, it.base
+	case it.fixed == nil && clear && h.asks() != 0:
+		p.Action, p.Reason = Move, "only the flags that ask for a base at random"
 	case it.fixed != nil:
 		p.Action = Left
 	default:

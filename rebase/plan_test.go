@@ -458,3 +458,43 @@ func TestStackedLayers(t *testing.T) {
 		t.Errorf("what belongs to the parent yields\n%s", got)
 	}
 }
+
+// TestClearDynamic takes the flags from an image that stays and from one that
+// moves, once, and gives them back. A later run keeps what was before the first.
+func TestClearDynamic(t *testing.T) {
+	b := newBed(t)
+	before := b.write(map[string]rebasetest.Options{
+		"/a.dll": {Machine: rebasetest.AMD64, Base: 0x300000000, Pages: 2, DLLFlags: 0x160},
+		"/b.dll": {Machine: rebasetest.AMD64, Base: 0x300000000, DLLFlags: 0x140},
+		"/c.dll": {Machine: rebasetest.AMD64, Base: 0x300000000, DLLFlags: 0x100, NoSum: true},
+		"/d.dll": {Machine: rebasetest.AMD64, Base: 0x340000000, DLLFlags: 0x40, Signature: []byte("signed..")},
+	})
+	names := []string{"/a.dll", "/b.dll", "/c.dll", "/d.dll"}
+	b.apply(Policy{}, names...)
+	if h, err := readBytes(b.read("/b.dll")); err != nil || h.dllFlags != 0x140 {
+		t.Fatalf("not asked to clear: flags %#x, %v", h.dllFlags, err)
+	}
+	b.undoAll(names[1:3])
+	b.apply(Policy{}, "/b.dll")
+
+	plan := b.apply(Policy{ClearDynamic: true}, names...)
+	if got := told(plan); got != "/a.dll move 0x300000000\n/b.dll move 0x3fffe0000\n/c.dll move 0x3fffc0000\n/d.dll left signed\n" {
+		t.Errorf("got\n%s", got)
+	}
+	for _, name := range names[:3] {
+		if h, err := readBytes(b.read(name)); err != nil || h.dllFlags != 0x100 {
+			t.Errorf("%s: flags %#x, %v", name, h.dllFlags, err)
+		}
+	}
+	b.check()
+	b.db = b.reopened()
+	if again := b.apply(Policy{ClearDynamic: true}, names...); again.Moves() != 0 {
+		t.Errorf("a second run:\n%s", told(again))
+	}
+	b.undoAll(names)
+	for _, name := range names {
+		if !bytes.Equal(before[name], b.read(name)) {
+			t.Errorf("%s: not restored", name)
+		}
+	}
+}

@@ -24,6 +24,9 @@ type Policy struct {
 	Compact bool
 	// DropSignature lets signed images be moved, without their signature.
 	DropSignature bool
+	// ClearDynamic takes the flags from the images that ask the loader for
+	// another base at random (DYNAMICBASE, HIGH_ENTROPY_VA), moved or not.
+	ClearDynamic bool
 
 	// Progress, if not nil, is called with the number of images that Apply has
 	// read, moved and verified so far; by one goroutine at a time.
@@ -95,6 +98,8 @@ func (p *Policy) fixed(s *subject) *Fixed {
 		return &Fixed{RulePinned, "pinned"}
 	case s.image.Signed() && !p.DropSignature:
 		return errSigned
+	case s.image.Signed():
+		return s.image.checkSignature()
 	}
 	return nil
 }

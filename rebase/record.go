@@ -67,7 +67,7 @@ func (r *Record) equal(o *Record) bool {
 }
 
 func (p *Past) equal(o *Past) bool {
-	return p.Base == o.Base && p.CheckSum == o.CheckSum && p.Digest == o.Digest && string(p.Signature) == string(o.Signature)
+	return p.Base == o.Base && p.CheckSum == o.CheckSum && p.Cleared == o.Cleared && p.Digest == o.Digest && string(p.Signature) == string(o.Signature)
 }
 
 func equalPointed[T any](a, b *T, equal func(a, b *T) bool) bool {

@@ -19,7 +19,7 @@ import (
 //	sandbox-install rebase database 1
 //	"/usr/bin/cygz.dll" machine=x86-64 base=0x3f0000000 size=0x1e000 reserved=0x30000
 //	  length=85011 stamp=0x5f3e checksum=0x1c2d3 blake3=... [was-base=0x180000000
-//	  was-checksum=0x1a3b was-blake3=... [was-signature=base64]]
+//	  was-checksum=0x1a3b was-blake3=... [was-cleared=0x40] [was-signature=base64]]
 //
 // (each on one line). The order of the words is fixed, so that equal databases
 // have equal bytes.
@@ -98,6 +98,8 @@ func (p *recordParser) set(key, value string) (err error) {
 		err = parseHex32(&p.was.CheckSum, value)
 	case "was-blake3":
 		err = parseDigest(&p.was.Digest, value)
+	case "was-cleared":
+		p.was.Cleared, err = parseCleared(value)
 	case "was-signature":
 		p.was.Signature, err = base64.StdEncoding.DecodeString(value)
 	default:
@@ -117,7 +119,7 @@ func (p *recordParser) finish() (Record, error) {
 		return Record{}, err
 	}
 	was, err := p.group("was-base", "was-checksum", "was-blake3")
-	if err != nil || was && !file || p.seen["was-signature"] && (!was || len(p.was.Signature) == 0) {
+	if err != nil || was && !file || p.seen["was-cleared"] && !was || p.seen["was-signature"] && (!was || len(p.was.Signature) == 0) {
 		return Record{}, errors.New("the was- words are not complete")
 	}
 	if file {
@@ -152,6 +154,15 @@ func parseHex(s string, bits int) (uint64, error) {
 	return strconv.ParseUint(digits, 16, bits)
 }
 
+// parseCleared reads flags that the file does not have and its original had.
+func parseCleared(s string) (uint16, error) {
+	v, err := parseHex(s, 16)
+	if err == nil && (v == 0 || v&^(dllDynamicBase|dllHighEntropy) != 0) {
+		err = errors.New("not of the flags that are ever cleared")
+	}
+	return uint16(v), err
+}
+
 func parseHex32(to *uint32, s string) error {
 	v, err := parseHex(s, 32)
 	*to = uint32(v)
@@ -176,6 +187,9 @@ func encodeText(records []Record) []byte {
 		}
 		if was := r.Was; was != nil {
 			b = fmt.Appendf(b, " was-base=%#x was-checksum=%#x was-blake3=%v", was.Base, was.CheckSum, was.Digest)
+			if was.Cleared != 0 {
+				b = fmt.Appendf(b, " was-cleared=%#x", was.Cleared)
+			}
 			if len(was.Signature) > 0 {
 				b = fmt.Appendf(b, " was-signature=%s", base64.StdEncoding.EncodeToString(was.Signature))
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -38,52 +39,80 @@ exit status is 1 if an image collides or the check finds something.`,
 	return cmd
 }
 
+// A rebaseVerb is what one of the commands does with an open session.
+type rebaseVerb func(ctx context.Context, s *rebaseSession, args []string) error
+
+// run makes the function of a command: it opens what the flags name, does the
+// verb, and closes it.
+func (f *rebaseFlags) run(stdio *stdio, u use, do rebaseVerb) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		s, err := f.open(cmd.Context(), stdio, u)
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		return do(cmd.Context(), s, args)
+	}
+}
+
+// runPlan is run for a verb that does something with a plan and tells it.
+func (f *rebaseFlags) runPlan(stdio *stdio, u use, do func(context.Context, *rebaseSession, *rebase.Plan) error) func(*cobra.Command, []string) error {
+	return f.run(stdio, u, func(ctx context.Context, s *rebaseSession, args []string) error {
+		plan, err := s.plan(ctx, args)
+		if err != nil {
+			return err
+		}
+		if err := do(ctx, s, plan); err != nil {
+			return err
+		}
+		return s.printPlacements(plan.Placements)
+	})
+}
+
 func rebasePlanCommand(stdio *stdio) *cobra.Command {
 	f := &rebaseFlags{}
-	var svg string
-	var drawMap bool
-	var o rebase.MapOptions
+	d := &drawing{}
 	cmd := &cobra.Command{
 		Use:   "plan --db FILE [flags] [FILE...]",
 		Short: "Show what apply would do, and change nothing",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := f.open(cmd.Context(), stdio, planning)
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			plan, err := s.plan(cmd.Context(), args)
-			if err != nil {
-				return err
-			}
-			if drawMap {
-				if err := plan.WriteMap(stdio.out, o); err != nil {
-					return err
-				}
-			}
-			if svg != "" {
-				if err := writeSVG(svg, plan, o); err != nil {
-					return err
-				}
-			}
-			return s.printPlacements(plan.Placements)
-		},
+		RunE: f.runPlan(stdio, planning, func(_ context.Context, _ *rebaseSession, plan *rebase.Plan) error {
+			return d.draw(stdio, plan)
+		}),
 	}
 	f.registerDatabases(cmd)
 	f.registerFiles(cmd)
 	f.registerPolicy(cmd)
-	cmd.Flags().BoolVar(&drawMap, "map", false, "draw the address map before and after, as text")
-	cmd.Flags().StringVar(&svg, "svg", "", "draw the address map before and after into `FILE`")
-	cmd.Flags().BoolVar(&o.Names, "names", false, "write the images' names into the maps")
+	d.register(cmd)
 	return cmd
 }
 
-func writeSVG(name string, plan *rebase.Plan, o rebase.MapOptions) error {
-	f, err := os.Create(name)
+// A drawing is how the address map is asked for.
+type drawing struct {
+	text bool
+	svg  string
+	o    rebase.MapOptions
+}
+
+func (d *drawing) register(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&d.text, "map", false, "draw the address map before and after, as text")
+	cmd.Flags().StringVar(&d.svg, "svg", "", "draw the address map before and after into `FILE`")
+	cmd.Flags().BoolVar(&d.o.Names, "names", false, "write the images' names into the maps")
+}
+
+func (d *drawing) draw(stdio *stdio, plan *rebase.Plan) error {
+	if d.text {
+		if err := plan.WriteMap(stdio.out, d.o); err != nil {
+			return err
+		}
+	}
+	if d.svg == "" {
+		return nil
+	}
+	f, err := os.Create(d.svg)
 	if err != nil {
 		return err
 	}
-	return errors.Join(plan.WriteSVG(f, o), f.Close())
+	return errors.Join(plan.WriteSVG(f, d.o), f.Close())
 }
 
 func rebaseApplyCommand(stdio *stdio) *cobra.Command {
@@ -92,29 +121,16 @@ func rebaseApplyCommand(stdio *stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apply --db FILE [flags] [FILE...]",
 		Short: "Move images to their own addresses, and record them",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := f.open(cmd.Context(), stdio, writing)
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			plan, err := s.plan(cmd.Context(), args)
-			if err != nil {
-				return err
-			}
+		RunE: f.runPlan(stdio, writing, func(ctx context.Context, s *rebaseSession, plan *rebase.Plan) error {
 			if f.policy.Compact && !s.full && !yes {
-				return errors.Join(s.printPlacements(plan.Placements), &hintedError{errors.New("nothing was done: this would place all images anew"), "--yes does it"})
+				refused := &hintedError{errors.New("nothing was done: this would place all images anew"), "--yes does it"}
+				return errors.Join(s.printPlacements(plan.Placements), refused)
 			}
-			if err := s.apply(cmd.Context(), plan); err != nil {
+			if err := s.apply(ctx, plan); err != nil || !s.full || plan.Failed() > 0 {
 				return err
 			}
-			if s.full && plan.Failed() == 0 {
-				if err := rebase.FullDone(s.root); err != nil {
-					return err
-				}
-			}
-			return s.printPlacements(plan.Placements)
-		},
+			return rebase.FullDone(s.root)
+		}),
 	}
 	f.registerDatabases(cmd)
 	f.registerFiles(cmd)
@@ -124,26 +140,13 @@ func rebaseApplyCommand(stdio *stdio) *cobra.Command {
 }
 
 func rebaseRegisterCommand(stdio *stdio) *cobra.Command {
-	f := &rebaseFlags{}
+	f := &rebaseFlags{policy: rebase.Policy{Stay: true}}
 	cmd := &cobra.Command{
 		Use:   "register --db FILE [flags] [FILE...]",
 		Short: "Record images where they are, and move none",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			f.policy.Stay = true
-			s, err := f.open(cmd.Context(), stdio, writing)
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			plan, err := s.plan(cmd.Context(), args)
-			if err != nil {
-				return err
-			}
-			if err := s.apply(cmd.Context(), plan); err != nil {
-				return err
-			}
-			return s.printPlacements(plan.Placements)
-		},
+		RunE: f.runPlan(stdio, writing, func(ctx context.Context, s *rebaseSession, plan *rebase.Plan) error {
+			return s.apply(ctx, plan)
+		}),
 	}
 	f.registerDatabases(cmd)
 	f.registerFiles(cmd)
@@ -158,13 +161,10 @@ func rebaseUnregisterCommand(stdio *stdio) *cobra.Command {
 		Use:   "unregister --db FILE [--missing] [NAME...]",
 		Short: "Take images out of the database",
 		Long:  "Unregister takes images out of the database, by the names they are recorded by. The files are not touched.",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := f.open(cmd.Context(), stdio, changing)
-			if err != nil {
-				return err
+		RunE: f.run(stdio, changing, func(_ context.Context, s *rebaseSession, names []string) error {
+			if len(names) == 0 && !missing {
+				return usagef("name the images to unregister, or --missing")
 			}
-			defer s.close()
-			names := args
 			if missing {
 				gone, err := s.missing()
 				if err != nil {
@@ -172,22 +172,23 @@ func rebaseUnregisterCommand(stdio *stdio) *cobra.Command {
 				}
 				names = append(names, gone...)
 			}
-			if len(names) == 0 && !missing {
-				return usagef("name the images to unregister, or --missing")
-			}
-			var failed error
-			for _, name := range names {
-				if !s.db.Remove(name) {
-					failed = errors.Join(failed, fmt.Errorf("%s: not recorded in %s", name, s.db.Path))
-				}
-			}
-			return errors.Join(s.db.Save(), failed)
-		},
+			return s.unregister(names)
+		}),
 	}
 	f.registerDatabases(cmd)
 	f.registerPlaces(cmd)
 	cmd.Flags().BoolVar(&missing, "missing", false, "all images whose file is not there")
 	return cmd
+}
+
+func (s *rebaseSession) unregister(names []string) error {
+	var failed error
+	for _, name := range names {
+		if !s.db.Remove(name) {
+			failed = errors.Join(failed, fmt.Errorf("%s: not recorded in %s", name, s.db.Path))
+		}
+	}
+	return errors.Join(s.db.Save(), failed)
 }
 
 func rebaseInfoCommand(stdio *stdio) *cobra.Command {
@@ -198,14 +199,9 @@ func rebaseInfoCommand(stdio *stdio) *cobra.Command {
 		Long: `Info lists the images recorded in the database or, where files are named, those
 files as they are. They are sorted by machine and base; * marks one that overlaps
 another, also one in a database given by --base-db.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := f.open(cmd.Context(), stdio, optional)
-			if err != nil {
-				return err
-			}
-			defer s.close()
+		RunE: f.run(stdio, optional, func(_ context.Context, s *rebaseSession, args []string) error {
 			return s.info(args)
-		},
+		}),
 	}
 	f.registerDatabases(cmd)
 	f.registerFiles(cmd)
@@ -221,18 +217,13 @@ func rebaseCheckCommand(stdio *stdio) *cobra.Command {
 recorded (rebased by us) or another (modified), would undo to its original bytes,
 and whether its addresses collide with another record's.`,
 		Args: exactArgs(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := f.open(cmd.Context(), stdio, reading)
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			findings, err := rebase.Check(cmd.Context(), s.root, s.db, s.policy.Respect)
+		RunE: f.run(stdio, reading, func(ctx context.Context, s *rebaseSession, _ []string) error {
+			findings, err := rebase.Check(ctx, s.root, s.db, s.policy.Respect)
 			if err != nil {
 				return err
 			}
 			return printFindings(stdio, findings, f.json)
-		},
+		}),
 	}
 	f.registerDatabases(cmd)
 	f.registerPlaces(cmd)
@@ -245,12 +236,7 @@ func rebaseUndoCommand(stdio *stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "undo --db FILE (--all | FILE...)",
 		Short: "Give moved images their original bytes back",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := f.open(cmd.Context(), stdio, changing)
-			if err != nil {
-				return err
-			}
-			defer s.close()
+		RunE: f.run(stdio, changing, func(ctx context.Context, s *rebaseSession, args []string) error {
 			files, err := s.files(args)
 			if all {
 				files, err = s.recorded()
@@ -261,12 +247,12 @@ func rebaseUndoCommand(stdio *stdio) *cobra.Command {
 			if len(files) == 0 && !all {
 				return usagef("name the images to undo, or --all")
 			}
-			placements, err := rebase.Undo(cmd.Context(), s.root, files, s.db)
+			placements, err := rebase.Undo(ctx, s.root, files, s.db)
 			if err != nil {
 				return err
 			}
 			return s.printPlacements(placements)
-		},
+		}),
 	}
 	f.registerDatabases(cmd)
 	f.registerPlaces(cmd)
@@ -280,14 +266,9 @@ func rebaseTriggerCommand(stdio *stdio) *cobra.Command {
 		Use:   "trigger",
 		Short: "Ask for a full rebase by the next apply --discover",
 		Args:  exactArgs(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := f.open(cmd.Context(), stdio, optional)
-			if err != nil {
-				return err
-			}
-			defer s.close()
+		RunE: f.run(stdio, optional, func(_ context.Context, s *rebaseSession, _ []string) error {
 			return rebase.TriggerFull(s.root)
-		},
+		}),
 	}
 	f.registerPlaces(cmd)
 	return cmd

@@ -73,6 +73,7 @@ func (f *rebaseFlags) registerPolicy(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.keepOuts, "keep-out", nil, "`LOW-HIGH`: addresses to leave free; may be repeated")
 	flags.StringArrayVar(&f.pins, "pin", nil, "`PATTERN[=BASE]`: images that stay where they are, or go to BASE; may be repeated")
 	flags.BoolVar(&f.policy.DropSignature, "drop-signature", false, "move signed images, too, without their signature")
+	flags.BoolVar(&f.policy.ClearDynamic, "clear-dynamic-base", false, "take the flags DYNAMICBASE and HIGH_ENTROPY_VA, by which the loader ignores the base, from all images that may change")
 	flags.BoolVar(&f.policy.Compact, "compact", false, "place all images anew, those recorded as well")
 	must(cmd.RegisterFlagCompletionFunc("target", f.target.complete))
 }

@@ -20,6 +20,7 @@ type Options struct {
 	Base      uint64
 	Pages     int    // of data, each with pointers to its own begin; 1 if zero
 	Flags     uint16 // Characteristics beside DLL, executable and large address aware
+	DLLFlags  uint16 // DllCharacteristics
 	Subsystem uint16
 	NoFixups  bool   // no relocation table
 	NoSum     bool   // checksum left zero
@@ -91,6 +92,7 @@ func putOptional(opt []byte, o Options, pages, relocLen int) {
 	le.PutUint32(opt[56:], uint32(roundUp((pages+1)*Page+max(relocLen, 1), Page)))
 	le.PutUint32(opt[60:], Data)
 	le.PutUint16(opt[68:], max(o.Subsystem, 3))
+	le.PutUint16(opt[70:], o.DLLFlags)
 	le.PutUint32(opt[dirs-4:], 16)
 	if relocLen > 0 {
 		le.PutUint32(opt[dirs+8*dirFixups:], uint32((pages+1)*Page))
