@@ -38,7 +38,7 @@ func (b *nativeLine) words(head string, words ...string) {
 }
 
 // headerWords is how many words each line of the header has behind its name.
-var headerWords = map[string]int{"#note": 2, "#user": 1, "#group": 1, "#provides": 3, "#requires": 3}
+var headerWords = map[string]int{"#note": 2, "#user": 1, "#group": 1, "#shell": 1, "#provides": 3, "#requires": 3}
 
 // readHeader reads a line that begins with "#", after the second one.
 func (l *List) readHeader(line string) error {

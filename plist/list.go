@@ -27,10 +27,10 @@ type List struct {
 	Provides, Requires []Dependency
 }
 
-// An Account is a user or group that the installation made.
+// An Account is a user, group or login shell that the installation added.
 type Account struct {
 	Kind AccountKind
-	Line string // "name:uid:gid:comment:home:shell", or "name:gid:members"
+	Line string // "name:uid:gid:comment:home:shell", "name:gid:members", or a path
 }
 
 // AccountKind says which file an Account is of.
@@ -40,6 +40,7 @@ type AccountKind string
 const (
 	AccountUser  AccountKind = "user"
 	AccountGroup AccountKind = "group"
+	AccountShell AccountKind = "shell"
 )
 
 // A Dependency is what others can find in a package, or it wants to find in
@@ -235,7 +236,7 @@ func (l *List) Validate() error {
 		return fmt.Errorf("prefix %q: not clean and absolute", l.Prefix)
 	}
 	for _, a := range l.Accounts {
-		if a.Kind != AccountUser && a.Kind != AccountGroup {
+		if a.Kind != AccountUser && a.Kind != AccountGroup && a.Kind != AccountShell {
 			return fmt.Errorf("unknown kind of account %q", a.Kind)
 		}
 	}

@@ -12,15 +12,15 @@ import (
 	"github.com/sandbox-install/sandbox-install/plist/dialect"
 )
 
-// addAccounts adds to a captured list the users and groups that the command
-// made, as the account files tell. Root is the directory that it ran in, as it
+// addAccounts adds to a captured list the users, groups and login shells that
+// the command added, as the files of those tell. Root is the directory that it ran in, as it
 // was before; "" is the system's own.
 func addAccounts(result *capture.Result, root string) error {
 	l := result.List
 	for _, file := range []struct {
 		name string
 		kind plist.AccountKind
-	}{{"etc/group", plist.AccountGroup}, {"etc/passwd", plist.AccountUser}} {
+	}{{"etc/group", plist.AccountGroup}, {"etc/passwd", plist.AccountUser}, {"etc/shells", plist.AccountShell}} {
 		if e := l.Find(file.name); e == nil || !e.HasContent() {
 			continue
 		}

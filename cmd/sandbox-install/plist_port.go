@@ -63,7 +63,6 @@ does so only where nothing else is likely. What stays open is told.`,
 // the second one show.
 func newPort(format string, names, vars []string) (*dialect.Port, error) {
 	var ports []*dialect.Port
-	var lists []*plist.List
 	for _, name := range names {
 		l, facts, err := inspect(name)
 		if err != nil {
@@ -73,9 +72,9 @@ func newPort(format string, names, vars []string) (*dialect.Port, error) {
 		if err != nil {
 			return nil, err
 		}
-		lists, ports = append(lists, l), append(ports, port)
+		ports = append(ports, port)
 	}
-	values, err := variables(format, lists, vars)
+	values, err := variables(format, ports, vars)
 	if err != nil {
 		return nil, err
 	}
@@ -88,15 +87,15 @@ func newPort(format string, names, vars []string) (*dialect.Port, error) {
 }
 
 // variables are those that the captures show, and those that args give.
-func variables(format string, lists []*plist.List, args []string) ([]dialect.Variable, error) {
-	vars := dialect.VariablesOf(format, lists...)
+func variables(format string, ports []*dialect.Port, args []string) ([]dialect.Variable, error) {
+	vars := dialect.VariablesOf(format, ports...)
 	for _, arg := range args {
 		name, values, ok := strings.Cut(arg, "=")
 		if !ok || name == "" || values == "" {
 			return nil, usagef("--var %q: want NAME=VALUE", arg)
 		}
-		v := dialect.Variable{Name: name, Values: strings.Split(values, ",")}
-		if len(v.Values) > len(lists) {
+		v := dialect.Variable{Name: name, Values: strings.Split(values, ","), Dir: strings.Contains(values, "/")}
+		if len(v.Values) > len(ports) {
 			return nil, usagef("--var %q: more values than captures", arg)
 		}
 		vars = append(vars, v)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sandbox-install/sandbox-install/plist"
 	"github.com/sandbox-install/sandbox-install/plist/dialect"
 )
 
@@ -77,7 +76,7 @@ func updateList(format, old, from string, args []string) (*dialect.Updated, erro
 	if err != nil {
 		return nil, err
 	}
-	vars, err := variables(format, []*plist.List{l}, args)
+	vars, err := variables(format, []*dialect.Port{port}, args)
 	if err != nil {
 		return nil, err
 	}

@@ -7,24 +7,38 @@ import (
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
-// Accounts finds the users (or groups) that a passwd(5) (or group(5)) file has
-// after an installation and had not before. A changed line is no new account.
+// Accounts finds the users that a passwd(5) file (or groups of a group(5), or
+// shells of a shells(5) file) has after an installation and had not before. A
+// changed line is no new account.
 func Accounts(kind plist.AccountKind, before, after string) []plist.Account {
 	had := make(map[string]bool)
 	for line := range strings.Lines(before) {
-		name, _, _ := strings.Cut(line, ":")
+		name, _, _ := accountLine(kind, line)
 		had[name] = true
 	}
 	var accounts []plist.Account
 	for line := range strings.Lines(after) {
-		fields := strings.Split(strings.TrimSuffix(line, "\n"), ":")
-		if len(fields) < 4 || fields[0] == "" || had[fields[0]] || strings.HasPrefix(fields[0], "#") {
+		name, rest, ok := accountLine(kind, line)
+		if !ok || had[name] {
 			continue
 		}
-		had[fields[0]] = true
-		accounts = append(accounts, plist.Account{Kind: kind, Line: strings.Join(slices.Delete(fields, 1, 2), ":")})
+		had[name] = true
+		accounts = append(accounts, plist.Account{Kind: kind, Line: name + rest})
 	}
 	return accounts
+}
+
+// accountLine cuts a line into its name and what follows, without the password.
+func accountLine(kind plist.AccountKind, line string) (name, rest string, ok bool) {
+	line = strings.TrimSpace(line)
+	if kind == plist.AccountShell {
+		return line, "", strings.HasPrefix(line, "/")
+	}
+	fields := strings.SplitN(line, ":", 3)
+	if len(fields) < 3 || !strings.Contains(fields[2], ":") || fields[0] == "" || fields[0][0] == '#' {
+		return fields[0], "", false
+	}
+	return fields[0], ":" + fields[2], true
 }
 
 // accounts says who the package's users are: OpenBSD in the list, the others in
@@ -35,6 +49,8 @@ func (p *porter) accounts() []Item {
 		fields := strings.Split(a.Line, ":")
 		group := a.Kind == plist.AccountGroup
 		switch {
+		case a.Kind == plist.AccountShell:
+			p.shells[a.Line] = true
 		case group && len(fields) >= 2:
 			p.groups[fields[1]] = fields[0]
 			items = append(items, Item{Kind: KindGroup, Text: fields[0] + ":" + fields[1]})

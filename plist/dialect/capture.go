@@ -141,16 +141,15 @@ func compareItems(a, b Item) int {
 	return cmp.Or(strings.Compare(sortKey(&a), sortKey(&b)), cmp.Compare(a.Kind, b.Kind))
 }
 
+// sortKey is the path, with what the framework puts for a variable.
 func sortKey(it *Item) string {
 	switch {
 	case it.Kind == KindSample && it.Text != "":
-		return it.Text
-	case it.Kind == KindDir:
-		return it.Path + "/"
+		return withValues(it.Text, frameworkValues)
 	case it.Type == TypeRCScript:
 		return "\xff" + it.Path // by custom the last
 	}
-	return it.Path
+	return strings.TrimSuffix(withValues(it.Path, frameworkValues), "/")
 }
 
 // hasContent reports whether something that is packed exists below entry i.

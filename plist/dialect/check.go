@@ -138,13 +138,13 @@ func (c *checker) item(it *Item) {
 		return
 	}
 	if !cleanPath(it.Path) {
-		c.report(Error, "%q is no clean path", it.Path)
+		c.report(Error, "%q is no clean path", expand(it.Path, "${", "}"))
 	}
 	if it.Kind != KindFile {
 		return
 	}
-	if reason := junkReason(it.Path); reason != "" {
-		c.report(Warning, "%s: %s", it.Path, reason)
+	if rule := junkIn(it.Path); rule != nil && rule.tree == "" {
+		c.report(rule.severity, "%s: %s", it.Path, rule.reason)
 	}
 	if len(it.When) > 0 {
 		return

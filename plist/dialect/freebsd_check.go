@@ -1,14 +1,14 @@
 package dialect
 
-import (
-	"path"
-	"strings"
-)
+import "strings"
 
 var freebsdRules = rules([][4]string{
 	{"/you/", `^/you/have/to/check/what/makeplist/gives/you$`, "error", "makeplist wants its list checked"},
 	{"etc/", `^etc/rc\.d/`, "error", "rc.d scripts are installed by USE_RC_SUBR"},
 	{"man/", `^(share/)?man/([^/]+/)?man[1-9ln]/[^/]+\.[1-9ln][a-zA-Z]*$`, "warning", "manual pages are compressed: write .gz"},
+	{"gconf/schemas/", `^etc/gconf/schemas/.*\.schemas$`, "error", "GCONF_SCHEMAS lists it"},
+	{".core", `\.core$`, "warning", "daily(8) may remove it"},
+	{"a.out", `/a\.out$`, "warning", "daily(8) may remove it"},
 	{".packlist", `(^|/)\.packlist$`, "error", "the list of a Perl module"},
 })
 
@@ -55,8 +55,6 @@ func checkFreeBSD(c *checker, items []Item) {
 		switch {
 		case it.Kind == KindFile:
 			c.paths(it, freebsdRules)
-		case it.Kind == KindDir && it.Type == "" && len(it.When) == 0 && !it.special() && c.below[c.key(path.Clean(it.Path))] > 0:
-			c.report(Warning, "@dir %s: its files make it, and take it with them", it.Path)
 		}
 	}
 }

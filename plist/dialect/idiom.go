@@ -16,6 +16,8 @@ type Port struct {
 	Makefile []string
 	Dropped  []Remark // what no list of the tree may hold
 	Remarks  []Remark // what the porter has to look at
+
+	list *plist.List
 }
 
 // A Remark is about one path below the prefix.
@@ -23,37 +25,37 @@ type Remark struct{ Path, Text string }
 
 // customs is how a tree's reviewers want a list.
 type customs struct {
-	man       string // the suffix of a manual page: none, or what the tree's framework compresses to
-	confdir   string // variable of the directory of configuration files
-	samples   bool   // configuration files lie in share/examples, not beside their sample
-	libtool   bool   // a .la stands for its libraries
-	packlists bool   // .packlist of Perl modules is used
-	infoParts bool   // parts of a split info file are listed
+	man      string // the suffix of a manual page: none, or what the tree's framework compresses to
+	confdir  string // variable of the directory of configuration files
+	samples  bool   // configuration files lie in share/examples, not beside their sample
+	covering bool   // a libtool archive or a .packlist stands for what it names
 }
 
 var trees = map[string]customs{
-	"pkgsrc":  {confdir: "PKG_SYSCONFDIR", samples: true, libtool: true, packlists: true},
-	"freebsd": {man: ".gz", confdir: "PREFIX", infoParts: true},
+	"pkgsrc":  {confdir: "PKG_SYSCONFDIR", samples: true, covering: true},
+	"freebsd": {man: ".gz", confdir: "PREFIX"},
 	"openbsd": {confdir: "SYSCONFDIR", samples: true},
 }
 
 // porter makes one Port.
 type porter struct {
 	customs
-	tree   string
-	list   *plist.List
-	facts  Facts
-	port   Port
-	in     section
-	out    section
-	paths  map[string]bool   // what is listed, by entry path
-	la     map[string]string // entry path -> the libtool archive that accounts for it
-	fonts  map[string]bool   // entry paths of the directories that fonts lie in
-	tags   []Item
-	users  map[string]string // uid -> name, of the accounts that the installation made
-	groups map[string]string // gid -> name
-	walk   bool
-	once   map[string]bool // lines of the Makefile and tags so far
+	tree    string
+	list    *plist.List
+	facts   Facts
+	port    Port
+	in      section
+	out     section
+	paths   map[string]bool // what is listed, by entry path
+	covered map[string]bool // entry paths that a libtool archive or .packlist accounts for
+	full    map[string]bool // entry paths of the directories that hold something listed
+	fonts   map[string]bool // entry paths of the directories that fonts lie in
+	tags    []Item
+	users   map[string]string // uid -> name, of the accounts that the installation made
+	groups  map[string]string // gid -> name
+	shells  map[string]bool   // absolute paths of login shells
+	walk    bool
+	once    map[string]bool // lines of the Makefile and tags so far
 }
 
 // NewPort puts a captured list into the idiom of a tree: the types by content,
@@ -70,14 +72,14 @@ func NewPort(tree string, l *plist.List, facts Facts) (*Port, error) {
 		return nil, &Unexpressible{Format: tree, Entry: l.Name, Reason: "it is no ports tree's"}
 	}
 	p := &porter{
-		customs: c, tree: tree, list: l, facts: facts, walk: d.walk,
-		paths: make(map[string]bool), la: make(map[string]string), fonts: make(map[string]bool), once: make(map[string]bool),
-		users: make(map[string]string), groups: make(map[string]string),
+		customs: c, tree: tree, list: l, facts: facts, walk: d.walk, port: Port{list: l},
+		paths: make(map[string]bool), covered: make(map[string]bool), full: make(map[string]bool), fonts: make(map[string]bool), once: make(map[string]bool),
+		users: make(map[string]string), groups: make(map[string]string), shells: make(map[string]bool),
 	}
 	accounts := p.accounts()
 	places, told := placesOf(l)
 	for i := range places {
-		p.note(places[i].Entry)
+		p.note(&places[i])
 	}
 	for i := range places {
 		p.place(&places[i])
@@ -90,57 +92,113 @@ func NewPort(tree string, l *plist.List, facts Facts) (*Port, error) {
 	return &p.port, nil
 }
 
-// note learns from an entry what matters for others: a libtool archive, for the
-// files that it accounts for.
-func (p *porter) note(e *plist.Entry) {
-	p.paths[e.Path] = true
-	dir := path.Dir(e.Path)
-	if fontFile.MatchString(e.Path) {
+// note learns from a place what matters for others.
+func (p *porter) note(pl *place) {
+	name, fact := pl.Entry.Path, p.factOf(pl)
+	p.paths[name] = true
+	dir := path.Dir(name)
+	if fontFile.MatchString(name) {
 		p.fonts[dir] = true
 	}
-	if fact := p.facts[e.Path]; p.libtool && fact != nil && fact.Type == TypeLibtool {
-		for _, name := range fact.Libraries {
-			p.la[path.Join(dir, name)] = e.Path
+	if p.covering {
+		for _, covered := range fact.Covers {
+			if covered[0] != '/' {
+				covered = "/" + path.Join(dir, covered)
+			}
+			p.covered[covered[1:]] = true
+		}
+	}
+	if (!pl.Mode.IsDir() || !pl.full) && p.junk(pl, fact) == "" {
+		for dir != "." && !p.full[dir] {
+			p.full[dir] = true
+			dir = path.Dir(dir)
 		}
 	}
 }
 
+func (p *porter) factOf(pl *place) *Fact {
+	if fact := p.facts[pl.Entry.Path]; fact != nil {
+		return fact
+	}
+	return &Fact{}
+}
+
 // place puts one path into the list, or says why it does not belong there.
 func (p *porter) place(pl *place) {
-	fact := p.facts[pl.Entry.Path]
-	if fact == nil {
-		fact = &Fact{}
-	}
+	fact := p.factOf(pl)
 	if reason := p.junk(pl, fact); reason != "" {
 		p.port.Dropped = append(p.port.Dropped, Remark{pl.path, reason})
 		return
 	}
+	pl.path = p.customary(pl.path)
 	it := pl.item()
 	p.named(&it)
-	it.Type = fact.Type
-	if it.Kind == KindDir {
-		p.dir(pl, it)
-		return
-	}
-	p.hooks(pl.path, fact)
 	switch {
-	case p.la[pl.Entry.Path] != "": // in the list by its libtool archive
-		return
+	case pl.Mode.IsDir():
+		if pl.path != "" && (!pl.full || p.full[pl.Entry.Path]) {
+			p.dir(pl, it)
+		}
+	case p.covered[pl.Entry.Path]:
+	case !p.hooks(pl.path, fact):
+		p.file(pl, fact, it)
+	}
+}
+
+// file puts what is no directory into the list, as what it is.
+func (p *porter) file(pl *place, fact *Fact, it Item) {
+	it.Type = fact.Type
+	switch {
 	case fact.Type == TypeRCScript:
 		p.rcScript(pl, it)
 		return
 	case p.config(pl, it):
 		return
-	case fact.Type == TypeMan || isSymlink(pl.Entry) && manPage.MatchString(pl.path):
+	case p.tree == "freebsd" && p.freebsdFile(pl, &it):
+		return
+	case p.shells["/"+pl.Entry.Path]:
+		it.Type = TypeShell
+		if line := typeLine(p.tree, &it); line != "" {
+			p.makefile(line)
+			it.Type = ""
+		}
+	case p.isPage(pl, fact):
 		it.Path, it.Type = compression.ReplaceAllString(it.Path, "")+p.man, TypeMan
 	case fact.Type == TypeInfo && p.infoPart(pl.Entry):
 		return
 	case fact.Type == TypeInfo && p.tree == "pkgsrc":
-		it.Type = "" // hooks has declared it
+		it.Type = ""
+		p.makefile("INFO_FILES= yes")
 	case p.tree == "openbsd" && p.openbsdLibrary(pl, &it):
 		return
 	}
 	p.add(pl, it)
+	p.byteCode(pl, &it)
+}
+
+// isPage reports whether a file, or a link to one, is a manual page for its tree.
+func (p *porter) isPage(pl *place, fact *Fact) bool {
+	if fact.Type != TypeMan && !(isSymlink(pl.Entry) && manPage.MatchString(pl.path)) {
+		return false
+	}
+	return p.tree != "openbsd" || openbsdPage(pl.path)
+}
+
+// freebsdFile reports whether FreeBSD's framework lists a file or takes it away,
+// and moves a .pc file to where its USES=pathfix does.
+func (p *porter) freebsdFile(pl *place, it *Item) bool {
+	switch {
+	case it.Type == TypeInfo:
+		if !p.infoPart(pl.Entry) {
+			p.makefile("INFO+= " + strings.TrimSuffix(path.Base(compression.ReplaceAllString(pl.path, "")), ".info"))
+		}
+		return true
+	case it.Type == TypeLibtool:
+		p.port.Dropped = append(p.port.Dropped, Remark{pl.path, "USES=libtool removes it"})
+		return true
+	case it.Type == TypePkgconfig && strings.HasPrefix(it.Path, "lib/pkgconfig/"):
+		it.Path = "libdata/" + strings.TrimPrefix(it.Path, "lib/")
+	}
+	return false
 }
 
 // openbsdLibrary gives a library the version that is the port's to choose, and
@@ -192,7 +250,7 @@ func (p *porter) infoPart(e *plist.Entry) bool {
 	main := strings.TrimRight(name, "0123456789")
 	main, isPart := strings.CutSuffix(main, "-")
 	suffix := e.Path[len(name):]
-	return isPart && !p.infoParts && (p.paths[main+suffix] || p.paths[main+".info"+suffix])
+	return isPart && (p.paths[main+suffix] || p.paths[main+".info"+suffix])
 }
 
 // rcScript declares a script of rc.d instead of listing it.

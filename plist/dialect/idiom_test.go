@@ -103,11 +103,8 @@ USE_LIBTOOL= yes
 		"freebsd": {`@(,,4755) bin/tool
 @sample etc/foo.conf.sample
 @sample etc/foo/more.conf.sample
-@info info/foo.info
-@info info/foo.info-1
 lib/libbar.so.3
 lib/libfoo.a
-lib/libfoo.la
 lib/libfoo.so
 lib/libfoo.so.1
 lib/libfoo.so.1.2
@@ -120,10 +117,11 @@ share/foo/data
 @fontsdir share/fonts/foo
 @cwd /
 @dir var/db/foo
-`, `USES+= desktop-file-utils fonts libtool
+`, `INFO+= foo
+USES+= desktop-file-utils fonts libtool
 USE_LDCONFIG= yes
 USE_RC_SUBR+= food
-`, "info/dir share/foo/data.orig"},
+`, "info/dir lib/libfoo.la share/foo/data.orig"},
 		"openbsd": {`@comment $OpenBSD: PLIST,v$
 @sample ${SYSCONFDIR}/foo/
 @mode 4755

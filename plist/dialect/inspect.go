@@ -29,7 +29,7 @@ type Fact struct {
 
 	Provides, Requires []plist.Dependency
 
-	Libraries []string // of a libtool archive: names of the files it accounts for
+	Covers    []string // of a libtool archive or a .packlist: the files it accounts for, in its directory or absolute
 	MIMETypes []string // of a desktop file: the MIME types it opens
 	Generated string   // why no list may hold it; "" if one may
 }
@@ -75,7 +75,8 @@ func inspectFile(e *plist.Entry, tree plist.Tree, head []byte) (*Fact, error) {
 	return fact, errors.Join(err, f.Close())
 }
 
-// inspectContent reads an object whole, and of anything else the first bytes.
+// inspectContent reads an object or a .packlist whole, and of anything else the
+// first bytes.
 func inspectContent(e *plist.Entry, r io.Reader, head []byte) (*Fact, error) {
 	n, err := io.ReadFull(r, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
@@ -88,6 +89,8 @@ func inspectContent(e *plist.Entry, r io.Reader, head []byte) (*Fact, error) {
 		object = inspectELF
 	case bytes.HasPrefix(head, []byte("MZ")):
 		object = inspectPE
+	case path.Base(e.Path) == ".packlist":
+		object = inspectPacklist
 	default:
 		return inspectText(e, head), nil
 	}
@@ -96,6 +99,18 @@ func inspectContent(e *plist.Entry, r io.Reader, head []byte) (*Fact, error) {
 		return nil, err
 	}
 	return object(e, slices.Concat(head, rest)), nil
+}
+
+// inspectPacklist reads the list that ExtUtils::Packlist writes: a path a line,
+// maybe with attributes behind it.
+func inspectPacklist(_ *plist.Entry, content []byte) *Fact {
+	fact := &Fact{}
+	for line := range strings.Lines(string(content)) {
+		if name, _, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " "); strings.HasPrefix(name, "/") {
+			fact.Covers = append(fact.Covers, name)
+		}
+	}
+	return fact
 }
 
 // inspectELF returns nil for what begins as an ELF file and is none.
@@ -170,7 +185,7 @@ func inspectText(e *plist.Entry, head []byte) *Fact {
 	case bytes.HasPrefix(head, []byte("!<arch>\n")) && strings.HasSuffix(base, ".a"):
 		return &Fact{Type: TypeArchive}
 	case strings.HasSuffix(base, ".la") && bytes.Contains(head, []byte("libtool library file")):
-		return &Fact{Type: TypeLibtool, Libraries: libtoolNames(head)}
+		return &Fact{Type: TypeLibtool, Covers: libtoolNames(head)}
 	case strings.HasSuffix(base, ".pc") && bytes.Contains(head, []byte("\nVersion:")):
 		fact := &Fact{Type: TypePkgconfig}
 		fact.pkgconfigDependencies(e, head)

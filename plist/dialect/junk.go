@@ -2,95 +2,104 @@ package dialect
 
 import (
 	"path"
+	"regexp"
 	"strings"
 )
 
-// A junkRule is about files that no packing list may hold.
+// A junkRule is about files that no packing list may hold, or that one tree's
+// lists may leave out.
 type junkRule struct {
-	tails    []string // last components of a path
-	suffixes []string
-	inside   []string // a directory's name, or several components
+	names    []string       // last components of a path
+	in       *regexp.Regexp // the directory that these names are in; nil for any
+	suffixes []string       // or how the last components end
+	dirs     []string       // or what the path goes through, whole components
+	tree     string         // the only tree whose lists leave them out: no fault where listed
+	severity Severity       // of the finding
 	reason   string
 }
 
-// junkRules have the names that pkglint, check-stagedir.sh and update-plist know.
+// top begins the path of a directory that there is once in a system.
+const top = `^(usr/(local/|pkg/)?)?`
+
+// junkRules have the names that pkglint and portlint mind, that print-PLIST,
+// check-stagedir.sh and update-plist leave out, and where they do.
 var junkRules = []junkRule{
-	{tails: []string{"info/dir", "info/dir.old", "info/dir.gz"}, reason: "the directory of info files is each machine's own"},
-	{tails: []string{"perllocal.pod"}, reason: "each machine's perl keeps its own"},
-	{tails: []string{"icon-theme.cache"}, reason: "a cache of icons"},
-	{tails: []string{"applications/mimeinfo.cache"}, reason: "a cache of desktop files"},
+	{names: []string{"dir", "dir.old", "dir.gz"}, in: regexp.MustCompile(top + `(share/)?info$`), severity: Error, reason: "the directory of info files is each machine's own"},
+	{names: []string{"perllocal.pod"}, severity: Warning, reason: "each machine's perl keeps its own"},
+	{names: []string{"icon-theme.cache"}, in: regexp.MustCompile(`(^|/)share/icons/[^/]+$`), severity: Error, reason: "a cache of icons"},
+	{names: []string{"mimeinfo.cache"}, in: regexp.MustCompile(`(^|/)share/applications$`), severity: Warning, reason: "a cache of desktop files"},
 	{
-		tails: []string{
-			"share/mime/XMLnamespaces", "share/mime/aliases", "share/mime/generic-icons", "share/mime/globs", "share/mime/globs2", "share/mime/icons",
-			"share/mime/magic", "share/mime/mime.cache", "share/mime/subclasses", "share/mime/treemagic", "share/mime/types", "share/mime/version",
-		},
-		reason: "a cache of MIME types",
+		names: []string{"XMLnamespaces", "aliases", "generic-icons", "globs", "globs2", "icons", "magic", "mime.cache", "subclasses", "treemagic", "types", "version"},
+		in:    regexp.MustCompile(`(^|/)share/mime$`), severity: Warning, reason: "a cache of MIME types",
 	},
-	{tails: []string{"fonts.dir", "fonts.scale", "fonts.cache-1", "encodings.dir", "fonts/.uuid"}, reason: "an index of fonts"},
-	{tails: []string{"gschemas.compiled", "giomodule.cache", "loaders.cache", "immodules.cache"}, reason: "a cache of GLib or GTK"},
-	{tails: []string{"ls-R"}, reason: "an index of TeX files"},
-	{tails: []string{"charset.alias", "locale.alias"}, reason: "belongs to libiconv or gettext"},
-	{tails: []string{"man/whatis", "man/mandoc.db"}, reason: "an index of manual pages"},
-	{tails: []string{"ld.so.cache"}, reason: "a cache of the dynamic linker"},
-	{inside: []string{"libdata/scrollkeeper"}, reason: "an index of documents"},
-	{inside: []string{"etc/gconf/gconf.xml.defaults"}, reason: "a database of GConf"},
+	{names: []string{"fonts.dir", "fonts.scale", "fonts.cache-1", "encodings.dir", ".uuid"}, in: regexp.MustCompile(top + `(share|lib/X11|share/X11)/fonts(/|$)`), severity: Warning, reason: "an index of fonts"},
+	{names: []string{"gschemas.compiled"}, in: regexp.MustCompile(`(^|/)share/glib-2\.0/schemas$`), severity: Warning, reason: "a cache of GLib"},
+	{names: []string{"giomodule.cache"}, in: regexp.MustCompile(`(^|/)gio/modules$`), severity: Warning, reason: "a cache of GLib"},
+	{names: []string{"loaders.cache"}, in: regexp.MustCompile(`(^|/)gdk-pixbuf-2\.0/[^/]+$`), severity: Warning, reason: "a cache of GTK"},
+	{names: []string{"immodules.cache", "gtk.immodules"}, in: regexp.MustCompile(`(^|/)(gtk-[0-9.]+(/[^/]+)?)$`), severity: Warning, reason: "a cache of GTK"},
+	{names: []string{"ls-R"}, in: regexp.MustCompile(`(^|/)texmf[^/]*$`), severity: Warning, reason: "an index of TeX files"},
+	{names: []string{"charset.alias"}, in: regexp.MustCompile(top + `lib$`), severity: Error, reason: "belongs to libiconv"},
+	{names: []string{"locale.alias"}, in: regexp.MustCompile(top + `share/locale$`), severity: Warning, reason: "belongs to gettext"},
+	{names: []string{"whatis", "mandoc.db"}, in: regexp.MustCompile(`(^|/)man$`), severity: Warning, reason: "an index of manual pages"},
+	{names: []string{"ld.so.cache"}, in: regexp.MustCompile(`(^|/)etc$`), severity: Warning, reason: "a cache of the dynamic linker"},
+	{names: []string{".filemap", ".lock", ".depdb", ".depdblock"}, in: regexp.MustCompile(`(^|/)(pear|php)$`), severity: Warning, reason: "PEAR keeps its own"},
+	{dirs: []string{"libdata/scrollkeeper"}, severity: Warning, reason: "an index of documents"},
+	{dirs: []string{"etc/gconf/gconf.xml.defaults"}, severity: Warning, reason: "a database of GConf"},
+	{suffixes: []string{".orig", ".rej", "~", ".swp"}, severity: Warning, reason: "a left-over of an editor or of patch(1)"},
+	{dirs: []string{"CVS"}, severity: Warning, reason: "a left-over of version control"},
 	{
-		tails: []string{".DS_Store", ".cvsignore", ".gitignore", ".gitkeep", ".gitattributes"}, suffixes: []string{".orig", ".rej", ".bak", "~", ".swp"},
-		reason: "a left-over of an editor or of patch(1)",
+		names: []string{".DS_Store", ".cvsignore", ".git", ".gitattributes", ".gitignore", ".gitkeep", ".gitmodules", ".svn"}, suffixes: []string{".bak"},
+		dirs: []string{".git", ".svn"}, tree: "freebsd", severity: Warning, reason: "check-plist misses no left-over of version control or an editor",
 	},
-	{inside: []string{"CVS", ".git", ".svn", ".hg"}, reason: "a left-over of version control"},
 }
 
-// junkTails are the tails of all rules by their last component: most paths of a
-// long list are none's.
-var junkTails = func() map[string][]*junkRule {
-	byBase := make(map[string][]*junkRule)
-	for i := range junkRules {
-		for _, tail := range junkRules[i].tails {
-			byBase[path.Base(tail)] = append(byBase[path.Base(tail)], &junkRules[i])
-		}
-	}
-	return byBase
-}()
-
-// junkReason says why no list may hold a path, or nothing.
-func junkReason(name string) string {
-	for _, rule := range junkTails[name[strings.LastIndexByte(name, '/')+1:]] {
-		for _, tail := range rule.tails {
-			if rest, ok := strings.CutSuffix(name, tail); ok && (rest == "" || rest[len(rest)-1] == '/') {
-				return rule.reason
-			}
-		}
-	}
+// junkNames are the rules by a last component: most paths of a long list are
+// none's.
+var junkNames = func() map[string][]*junkRule {
+	byName := make(map[string][]*junkRule)
 	for i := range junkRules {
 		rule := &junkRules[i]
-		for _, suffix := range rule.suffixes {
-			if strings.HasSuffix(name, suffix) {
-				return rule.reason
-			}
-		}
-		for _, dir := range rule.inside {
-			if insideDir(name, dir) {
-				return rule.reason
-			}
+		for _, name := range rule.names {
+			byName[name] = append(byName[name], rule)
 		}
 	}
-	return ""
+	return byName
+}()
+
+// junkIn returns the rule by which lists do not hold a path, or nil.
+func junkIn(name string) *junkRule {
+	base := name[strings.LastIndexByte(name, '/')+1:]
+	for _, rule := range junkNames[base] {
+		if rule.in == nil || rule.in.MatchString(path.Dir(name)) {
+			return rule
+		}
+	}
+	for i := range junkRules {
+		if rule := &junkRules[i]; rule.ends(base) || rule.through(name) {
+			return rule
+		}
+	}
+	return nil
 }
 
-// insideDir reports whether whole components of name are dir.
-func insideDir(name, dir string) bool {
-	for at := 0; ; {
-		i := strings.Index(name[at:], dir)
-		if i < 0 {
-			return false
-		}
-		start, end := at+i, at+i+len(dir)
-		if (start == 0 || name[start-1] == '/') && (end == len(name) || name[end] == '/') {
+func (rule *junkRule) ends(base string) bool {
+	for _, suffix := range rule.suffixes {
+		if strings.HasSuffix(base, suffix) {
 			return true
 		}
-		at = start + 1
 	}
+	return false
+}
+
+// through reports whether a path goes through one of the rule's directories, or
+// is one.
+func (rule *junkRule) through(name string) bool {
+	for _, dir := range rule.dirs {
+		if strings.Contains(name, dir) && strings.Contains("/"+name+"/", "/"+dir+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // junk says why a captured path does not belong into a list, or nothing.
@@ -98,8 +107,11 @@ func (p *porter) junk(pl *place, fact *Fact) string {
 	switch {
 	case fact.Generated != "":
 		return fact.Generated
-	case path.Base(pl.path) == ".packlist" && !p.packlists:
+	case path.Base(pl.path) == ".packlist" && !p.covering:
 		return "the list of a Perl module"
 	}
-	return junkReason(pl.path)
+	if rule := junkIn(pl.path); rule != nil && (rule.tree == "" || rule.tree == p.tree) {
+		return rule.reason
+	}
+	return ""
 }

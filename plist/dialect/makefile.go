@@ -8,7 +8,7 @@ import (
 )
 
 // joined are the variables whose values go into one line.
-var joined = []string{"USES+= ", "RCD_SCRIPTS+= ", "USE_RC_SUBR+= "}
+var joined = []string{"USES+= ", "RCD_SCRIPTS+= ", "USE_RC_SUBR+= ", "INFO+= ", "GLIB_SCHEMAS+= ", "GCONF_SCHEMAS+= "}
 
 // sortMakefile puts the lines in order: included files last, as they use what
 // the variables say.

@@ -7,6 +7,10 @@ import (
 
 var openbsdRules = rules([][4]string{
 	{".packlist", `(^|/)\.packlist$`, "error", "the list of a Perl module"},
+	{"share/man/", `^share/man/`, "error", "manual pages belong into man"},
+	{"share/info/", `^share/info/`, "error", "info files belong into info"},
+	{"share/icons/", `^share/icons/[^/]+\.xpm$`, "error", "icons of no theme belong into share/pixmaps"},
+	{"share/icons/", `^share/icons/[^/]+$`, "error", "icons of no theme belong into a directory of their own"},
 	{"man/", `(^|/)man/(.*/)?(man|cat)[1-9ln][^/]*/[^/]+\.(gz|bz2|xz|Z)$`, "warning", "a compressed manual page"},
 	{"man/", `(^|/)man/(.*/)?cat[1-9ln][^/]*/[^/]+\.0$`, "warning", "a formatted manual page"},
 	{".info-", `\.info-[0-9]+$`, "warning", "a part of an info file: @info of the first one is enough"},
@@ -24,7 +28,7 @@ var (
 )
 
 // versionedLib is a library with its version written out.
-var versionedLib = regexp.MustCompile(`(^|/)lib([^/]+)\.so\.[0-9]+(\.[0-9]+)?$`)
+var versionedLib = regexp.MustCompile(`^lib/(?:[^/]+/)?lib([^/]+)\.so\.[0-9]+(?:\.[0-9]+)?$`)
 
 func checkOpenBSD(c *checker, items []Item) {
 	if len(items) == 0 {
@@ -32,6 +36,7 @@ func checkOpenBSD(c *checker, items []Item) {
 		c.report(Error, "the list is empty")
 	}
 	c.openbsdCommands()
+	c.openbsdTags(items)
 	for i := range items {
 		it := c.at(items, i)
 		switch {
@@ -49,10 +54,8 @@ func checkOpenBSD(c *checker, items []Item) {
 	}
 }
 
-// openbsdCommands checks the words, and that what @mode and the like set is
-// taken back.
+// openbsdCommands checks the words.
 func (c *checker) openbsdCommands() {
-	set := make(map[string]int) // command -> line that set it
 	for i := range c.doc.Lines {
 		c.line = i + 1
 		l := &c.doc.Lines[i]
@@ -62,16 +65,7 @@ func (c *checker) openbsdCommands() {
 			c.report(Warning, "%s is obsolete", l.Word)
 		case l.Word != "" && !isType && !openbsdWordSet[l.Word]:
 			c.report(Error, "unknown command %s", l.Word)
-		case l.Word == "@mode" || l.Word == "@owner" || l.Word == "@group":
-			set[l.Word] = i + 1
-			if l.Arg == "" {
-				delete(set, l.Word)
-			}
 		}
-	}
-	for word, line := range set {
-		c.line = line
-		c.report(Warning, "%s holds to the end of the list", word)
 	}
 }
 
@@ -84,11 +78,63 @@ func (c *checker) openbsdFile(it *Item) {
 	switch {
 	case m == nil:
 	case it.Type == TypeLibrary:
-		c.report(Error, "%s: the version is the port's to choose: ${LIB%s_VERSION}", it.Path, m[2])
+		c.report(Error, "%s: the version is the port's to choose: ${LIB%s_VERSION}", it.Path, m[1])
 	default:
 		c.report(Warning, "%s: a library without @lib", it.Path)
 	}
-	if it.Type == "" && strings.Contains(it.Path, "man/") && manPage.MatchString(it.Path) && !compression.MatchString(it.Path) && !strings.HasSuffix(it.Path, ".0") {
+	if it.Type == "" && strings.Contains(it.Path, "man/") && openbsdPage(it.Path) && !compression.MatchString(it.Path) {
 		c.report(Warning, "%s: a manual page without @man", it.Path)
 	}
+}
+
+var openbsdManDir = regexp.MustCompile(`(?:^|/)man/(?:[^/]+/)?man([^/]+)/[^/]+$`)
+
+// openbsdPage reports whether OpenBSD's tools take a path for a manual page: its
+// suffix is the directory's section (Manpage in PackingElement.pm).
+func openbsdPage(name string) bool {
+	name = compression.ReplaceAllString(name, "")
+	m := openbsdManDir.FindStringSubmatch(name)
+	return m != nil && strings.HasSuffix(name, "."+m[1])
+}
+
+// openbsdTags wants the hooks for what the list holds. They may be in another
+// file if the list is one of several.
+func (c *checker) openbsdTags(items []Item) {
+	var said strings.Builder
+	wanted := make(map[string]int) // tag -> line of the first file that wants it
+	for i := range items {
+		it := c.at(items, i)
+		switch it.Kind {
+		case KindFragment:
+			return
+		case KindTag, KindExec:
+			said.WriteString(it.Text + "\n")
+		case KindOther:
+			said.WriteString(it.Text + "\n")
+		case KindFile:
+			for k := range hookRules {
+				if tag := hookRules[k].tagOf(it.Path); tag != "" && wanted[tag] == 0 {
+					wanted[tag] = it.Line
+				}
+			}
+		}
+	}
+	for tag, line := range wanted {
+		if !saysHook(said.String(), tag) {
+			c.line = line
+			c.report(Error, "@tag %s is missing", tag)
+		}
+	}
+}
+
+// saysHook looks for a tag, or for its program as @exec once ran it, and for the
+// icon theme.
+func saysHook(text, tag string) bool {
+	program, dir, _ := strings.Cut(tag, " ")
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, program) && strings.Contains(line, dir) {
+			return true
+		}
+	}
+	return false
 }

@@ -18,13 +18,18 @@ var pkgsrcRules = rules([][4]string{
 	{"share/man/", `^share/man/`, "warning", "manual pages belong into man"},
 	{".egg-info/", `\.egg-info/`, "warning", "include lang/python/egg.mk and write ${EGG_INFODIR}"},
 	{"PKGMANDIR", "^\x00PKGMANDIR\x00/", "note", "manual pages are written as man/"},
+	{"IMAKE_MANNEWSUFFIX", `IMAKE_MANNEWSUFFIX`, "warning", "print-PLIST left it: write the section's own, like IMAKE_MAN_SUFFIX"},
 	{"man/", `^man/.*\.gz$`, "note", "manual pages are listed without .gz: MANZ decides"},
 })
 
 // pkgsrcWords are the commands of a source PLIST.
-var pkgsrcWords = map[string]bool{"@exec": true, "@unexec": true, "@comment": true, "@imake-man": true, "@pkgdir": true, "@cwd": true}
+var pkgsrcWords = map[string]bool{"@exec": true, "@unexec": true, "@comment": true, "@imake-man": true, "@pkgdir": true}
 
-var pkgsrcMan = regexp.MustCompile(`^man/(man|cat|html)(\w+)/(.+)\.(\w+)$`)
+var (
+	pkgsrcMan     = regexp.MustCompile(`^man/(man|cat)(\w+)/(.+)\.(\w+)$`)
+	pkgsrcLibrary = regexp.MustCompile(`(\.a|\.so[0-9.]*)$`)
+	pkgsrcRmdir   = regexp.MustCompile("^(rmdir|\x00RMDIR\x00 %D/)")
+)
 
 func checkPkgsrc(c *checker, items []Item) {
 	c.firstLine(items, "$NetBSD$")
@@ -35,9 +40,7 @@ func checkPkgsrc(c *checker, items []Item) {
 		case it.Kind == KindBlank:
 			c.report(Warning, "blank line")
 		case it.Kind == KindExec || it.Kind == KindUnexec:
-			if strings.Contains(it.Text, "ldconfig") && !strings.Contains(strings.ReplaceAll(it.Text, " ", ""), "||/usr/bin/true") {
-				c.report(Error, "ldconfig may fail: write || /usr/bin/true behind it")
-			}
+			c.pkgsrcCommand(it)
 		case it.Kind == KindFile:
 			c.pkgsrcFile(items, i)
 		}
@@ -45,6 +48,8 @@ func checkPkgsrc(c *checker, items []Item) {
 	for i := range c.doc.Lines {
 		c.line = i + 1
 		switch word := c.doc.Lines[i].Word; {
+		case word == "@imake-man" && len(strings.Fields(c.doc.Lines[i].Arg)) != 3:
+			c.report(Warning, "@imake-man wants three arguments")
 		case word == "@dirrm":
 			c.report(Warning, "@dirrm is obsolete: directories go when they are empty")
 		case word != "" && !pkgsrcWords[word]:
@@ -53,24 +58,32 @@ func checkPkgsrc(c *checker, items []Item) {
 	}
 }
 
+func (c *checker) pkgsrcCommand(it *Item) {
+	switch {
+	case strings.Contains(it.Text, "ldconfig") && !strings.Contains(it.Text, "/usr/bin/true"):
+		c.report(Error, "ldconfig may fail: write || /usr/bin/true behind it")
+	case it.Kind == KindUnexec && pkgsrcRmdir.MatchString(it.Text) && !strings.Contains(it.Text, "true") && !strings.Contains(it.Text, "TRUE"):
+		c.report(Warning, "directories go when they are empty")
+	}
+}
+
+// pkgsrcPlain reports whether a line is a path as pkglint takes it.
+func pkgsrcPlain(it *Item) bool {
+	return it.Kind == KindFile && (it.Path[0] == 0 || isAlnum(it.Path[0])) // 0 begins a variable
+}
+
 func (c *checker) pkgsrcFile(items []Item, i int) {
 	it := &items[i]
-	if c0 := it.Path[0]; c0 != 0 && !isAlnum(c0) { // 0 begins a variable
-		c.report(Error, "%q: a path begins with a letter, a digit or a variable", it.Path)
+	if !pkgsrcPlain(it) {
+		c.report(Error, "%q: a path begins with a letter, a digit or a variable", expand(it.Path, "${", "}"))
 		return
 	}
 	c.paths(it, pkgsrcRules)
 	if !isASCII(it.Path) && (i == 0 || items[i-1].Kind != KindComment && isASCII(items[i-1].Path)) {
 		c.report(Warning, "%q is not ASCII: say in a comment before it that it is meant so", it.Path)
 	}
-	if base, ok := strings.CutSuffix(it.Path, ".la"); ok {
-		for _, suffix := range []string{".a", ".so"} {
-			if line := c.files[c.key(base+suffix)]; line > 0 {
-				c.line = line
-				c.report(Warning, "%s is listed by its libtool archive", base+suffix)
-			}
-		}
-		c.line = it.Line
+	if la := pkgsrcLibrary.ReplaceAllString(it.Path, ".la"); la != it.Path && c.files[c.key(la)] > 0 {
+		c.report(Warning, "%s is listed by its libtool archive, line %d", it.Path, c.files[c.key(la)])
 	}
 	c.pkgsrcManPage(it)
 }
@@ -85,14 +98,11 @@ func (c *checker) pkgsrcManPage(it *Item) {
 		return
 	}
 	kind, section, suffix := m[1], m[2], m[4]
-	switch {
-	case !strings.ContainsAny(section[:1], "123456789ln"):
+	switch page := "man/man" + section + "/" + m[3] + "." + section; {
+	case len(section) > 1 || !strings.Contains("0123456789ln", section):
 		c.report(Warning, "%s: unknown section %s", it.Path, section)
-	case kind == "cat":
-		page := "man/man" + section + "/" + m[3] + "." + section
-		if c.files[c.key(page)] == 0 {
-			c.report(Warning, "%s: a formatted page without its source %s", it.Path, page)
-		}
+	case kind == "cat" && c.files[c.key(page)] == 0:
+		c.report(Warning, "%s: a formatted page without its source %s", it.Path, page)
 	case kind == "man" && section[0] != suffix[0]:
 		c.report(Warning, "%s: section %s in the directory of section %s", path.Base(it.Path), suffix, section)
 	}
@@ -106,7 +116,7 @@ func (c *checker) pkgsrcSorted(items []Item) {
 		switch {
 		case it.Kind == KindPrefix:
 			last = ""
-		case it.Kind != KindFile || strings.Contains(it.Path, "\x00"):
+		case it.Kind != KindFile || !pkgsrcPlain(it) || strings.Contains(it.Path, "\x00"):
 			continue
 		case it.Path < last:
 			c.line = it.Line
@@ -118,9 +128,10 @@ func (c *checker) pkgsrcSorted(items []Item) {
 	}
 }
 
+// isASCII reports whether s has nothing but printable ASCII.
 func isASCII(s string) bool {
 	for i := range len(s) {
-		if s[i] >= 0x80 {
+		if s[i] < ' ' && s[i] != 0 || s[i] > '~' { // 0 is at a variable
 			return false
 		}
 	}

@@ -65,7 +65,10 @@ type oldPlace struct {
 
 // frameworkValues are what frameworks put for variables that say where things
 // belong.
-var frameworkValues = map[string]string{"PKGMANDIR": "man", "PKGINFODIR": "info", "PKGLOCALEDIR": "share", "PKGGNUDIR": "gnu/"}
+var frameworkValues = map[string]string{
+	"PKGMANDIR": "man", "PKGINFODIR": "info", "PKGLOCALEDIR": "share", "PKGGNUDIR": "gnu/",
+	"MODPY_COMMENT": "", "MODPY_PYCACHE": "__pycache__/", "MODPY_PYC_MAGIC_TAG": "cpython-3.",
+}
 
 // valuesOf returns the values of the variables that the old list uses: given,
 // or the ones for which most lines are still right.

@@ -112,22 +112,32 @@ func TestSubstituteGivesBack(t *testing.T) {
 }
 
 func TestVariablesOf(t *testing.T) {
-	a := captured("/p", "p/lib/python3.11/site-packages/x", "p/libexec/x86_64-linux-gnu/y", "p/share/foo/z")
-	b := captured("/p", "p/lib/python3.12/site-packages/x", "p/libexec/aarch64-linux-gnu/y")
+	port := func(tree string, l *plist.List) *Port {
+		port, err := NewPort(tree, l, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return port
+	}
+	a := captured("/p", "p/lib/python3.11/dist-packages/foo-1.0.egg-info/x", "p/libexec/x86_64-linux-gnu/y", "p/share/foo/z", "p/share/perl/5.36.0/a.pm", "p/lib/x86_64-linux-gnu/perl/5.36.0/b.pm")
+	b := captured("/p", "p/lib/python3.12/site-packages/foo-2.0.egg-info/x", "p/libexec/aarch64-linux-gnu/y", "p/share/perl5/a.pm", "p/lib/x86_64-linux-gnu/perl5/5.38/b.pm")
 	b.Version = "2.0"
 	for tree, want := range map[string]string{
-		"pkgsrc":  "PKGNAME=foo-1.0,foo-2.0 PKGVERSION=1.0,2.0 PYSITELIB=lib/python3.11/site-packages,lib/python3.12/site-packages PYLIB=lib/python3.11,lib/python3.12 PYVERSSUFFIX=3.11,3.12 MACHINE_GNU_PLATFORM=x86_64-linux-gnu,aarch64-linux-gnu",
-		"openbsd": "VERSION=1.0,2.0 MODPY_SITEPKG=lib/python3.11/site-packages,lib/python3.12/site-packages MODPY_VERSION=3.11,3.12",
+		"pkgsrc": "PKGNAME=foo-1.0,foo-2.0 PKGVERSION=1.0,2.0 PYSITELIB=lib/python3.11/site-packages,lib/python3.12/site-packages EGG_INFODIR=foo-1.0.egg-info,foo-2.0.egg-info " +
+			"PYLIB=lib/python3.11,lib/python3.12 PYVERSSUFFIX=3.11,3.12 MACHINE_GNU_PLATFORM=x86_64-linux-gnu,aarch64-linux-gnu",
+		"openbsd": "VERSION=1.0,2.0 MODPY_EGG_VERSION=1.0,2.0 MODPY_VERSION=3.11,3.12 P5SITE=libdata/perl5/site_perl,libdata/perl5/site_perl P5ARCH=libdata/perl5/site_perl/amd64-openbsd,libdata/perl5/site_perl/amd64-openbsd",
 	} {
 		var got []string
-		for _, v := range VariablesOf(tree, a, b) {
-			got = append(got, v.Name+"="+strings.Join(v.Values, ","))
+		for _, v := range VariablesOf(tree, port(tree, a), port(tree, b)) {
+			if !strings.HasPrefix(v.Name, "PERL5") {
+				got = append(got, v.Name+"="+strings.Join(v.Values, ","))
+			}
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%s: got %q\nwant %q", tree, got, want)
 		}
 	}
-	if vars := VariablesOf("pkgsrc", &plist.List{Prefix: "/"}); len(vars) != 0 {
+	if vars := VariablesOf("pkgsrc", port("pkgsrc", &plist.List{Prefix: "/"})); len(vars) != 0 {
 		t.Errorf("a list without a name has %v", vars)
 	}
 }

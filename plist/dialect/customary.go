@@ -1,0 +1,83 @@
+package dialect
+
+import (
+	"path"
+	"regexp"
+	"strings"
+)
+
+// Where Debian's perl and Python put what is installed beside the system's own.
+// No other system does; its packages lay their files elsewhere.
+var (
+	debianPython  = regexp.MustCompile(`^lib/python([0-9]+\.[0-9]+)/dist-packages(/|$)`)
+	debianPerl    = regexp.MustCompile(`^share/perl(?:5|/([0-9]+\.[0-9]+)\.[0-9]+)(/|$)`)
+	debianPerlXS  = regexp.MustCompile(`^lib/[a-z0-9_]+-linux-gnu[a-z0-9]*/perl5?/([0-9]+\.[0-9]+)(\.[0-9]+)?(/|$)`)
+	debianPerlTop = regexp.MustCompile(`^(share/perl|lib/[a-z0-9_]+-linux-gnu[a-z0-9]*(/perl5?)?)$`)
+	debianPage    = regexp.MustCompile(`^(?:share/)?man/man([13])/(.+)\.([13])pm?(\.gz)?$`)
+)
+
+// perlDirs are where the modules of a tree's perl are, without and with machine
+// code; "$1" is perl's version without the last number.
+var perlDirs = map[string][2]string{
+	"pkgsrc":  {"lib/perl5/vendor_perl/$1.0", "lib/perl5/vendor_perl/$1.0/x86_64-netbsd-thread-multi"},
+	"freebsd": {"lib/perl5/site_perl", "lib/perl5/site_perl/mach/$1"},
+	"openbsd": {"libdata/perl5/site_perl", "libdata/perl5/site_perl/amd64-openbsd"},
+}
+
+// customary returns where a tree's own perl or Python has a file that Debian's
+// put elsewhere. Any other path stays as it is; "" is a directory that is not
+// needed there.
+func (p *porter) customary(name string) string {
+	switch {
+	case strings.Contains(name, "/dist-packages"):
+		return debianPython.ReplaceAllString(name, "lib/python$1/site-packages$2")
+	case !strings.Contains(name, "perl") && !strings.Contains(name, "man/man"):
+		return name
+	case debianPerlTop.MatchString(name):
+		return ""
+	case debianPerl.MatchString(name):
+		return debianPerl.ReplaceAllString(name, perlDirs[p.tree][0]+"$2")
+	case debianPerlXS.MatchString(name):
+		return debianPerlXS.ReplaceAllString(name, perlDirs[p.tree][1]+"$3")
+	}
+	return p.perlPage(name)
+}
+
+// perlPage renames the page of a module, which Debian marks by "3pm" and "1p".
+func (p *porter) perlPage(name string) string {
+	m := debianPage.FindStringSubmatch(name)
+	switch {
+	case m == nil || m[1] != m[3]:
+		return name
+	case p.tree == "freebsd":
+		return "lib/perl5/site_perl/man/man" + m[1] + "/" + m[2] + "." + m[1] + m[4]
+	case p.tree == "openbsd" && m[1] == "3":
+		return "man/man3p/" + m[2] + ".3p" + m[4]
+	}
+	return "man/man" + m[1] + "/" + m[2] + "." + m[1] + m[4]
+}
+
+// byteCode lists what a tree's Python compiles a module to: installers make it
+// too, each for the machine it runs on, and so it is in no capture's package.
+func (p *porter) byteCode(pl *place, it *Item) {
+	if !strings.HasSuffix(it.Path, ".py") || !strings.Contains(it.Path, "/site-packages/") {
+		return
+	}
+	dir, base := path.Split(it.Path)
+	file := Item{Kind: KindFile}
+	switch p.tree {
+	case "pkgsrc":
+		for _, suffix := range []string{"c", "o"} {
+			file.Path = it.Path + suffix
+			p.add(pl, file)
+		}
+	case "openbsd":
+		cache := Item{Kind: KindDir, Path: Var("MODPY_COMMENT") + dir + Var("MODPY_PYCACHE")}
+		if !p.once[cache.Path] {
+			p.once[cache.Path] = true
+			p.add(pl, cache)
+		}
+		file.Path = dir + Var("MODPY_PYCACHE") + strings.TrimSuffix(base, "py") + Var("MODPY_PYC_MAGIC_TAG") + "pyc"
+		p.add(pl, file)
+	}
+}
