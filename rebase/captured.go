@@ -58,7 +58,9 @@ func MoveCaptured(ctx context.Context, list *plist.List, tree plist.Tree, policy
 	return c, nil
 }
 
-// Save records the images in the database.
+// Save records the images in the database: reserves their addresses if that is
+// before the list is installed. Should it not be installed then, see
+// Database.Revert.
 func (c *Captured) Save() error {
 	for _, r := range c.records {
 		c.database.Put(r)

@@ -25,6 +25,7 @@ type Database struct {
 	Format  Format
 	records []Record // sorted by name
 	saved   []Record // as in the file; nil if there is none
+	opened  []byte   // the file as Open found it; nil if there was none
 	header  rbiiHeader
 }
 
@@ -45,7 +46,7 @@ func Open(path string) (*Database, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rebase database: %w", err)
 	}
-	d := &Database{Path: path, Format: FormatText}
+	d := &Database{Path: path, Format: FormatText, opened: b}
 	if strings.HasPrefix(string(b), rbiiMagic) {
 		d.Format = FormatRBII
 		d.header, d.records, err = parseRBII(b)
@@ -126,6 +127,27 @@ func (d *Database) Save() error {
 		return fmt.Errorf("rebase database: %w", err)
 	}
 	d.saved = append([]Record{}, d.records...)
+	return nil
+}
+
+// Revert makes the database, and its file byte for byte, what Open found, whatever
+// was saved since.
+//
+// Preconditions: the caller holds the Lock of d.Path.
+func (d *Database) Revert() error {
+	var err error
+	if d.opened == nil {
+		d.records, d.saved = nil, nil
+		err = os.Remove(d.Path)
+	} else if err = saveFile(d.Path, d.opened); err == nil {
+		var before *Database
+		if before, err = Open(d.Path); err == nil {
+			*d = *before
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("rebase database: %w", err)
+	}
 	return nil
 }
 

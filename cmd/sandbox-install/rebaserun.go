@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sandbox-install/sandbox-install/plist"
 	"github.com/sandbox-install/sandbox-install/rebase"
@@ -27,10 +28,20 @@ func (o *rebaseOption) register(cmd *cobra.Command) {
 		f.target.allowed = append(f.target.allowed, string(t))
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.db, "rebase-db", "", "move the captured DLLs to addresses of their own, recorded in this `FILE`")
-	fl.StringArrayVar(&f.baseDBs, "rebase-base-db", nil, "with --rebase-db, database `FILE` of another layer to respect; may be repeated")
+	o.registerDatabases(fl, "move the captured DLLs to addresses of their own, recorded in this `FILE`")
 	fl.Var(&f.target, "rebase-target", "with --rebase-db, system the DLLs are for")
 	must(cmd.RegisterFlagCompletionFunc("rebase-target", f.target.complete))
+}
+
+func (o *rebaseOption) registerDatabases(fl *pflag.FlagSet, usage string) {
+	fl.StringVar(&o.flags.db, "rebase-db", "", usage)
+	fl.StringArrayVar(&o.flags.baseDBs, "rebase-base-db", nil, "with --rebase-db, database `FILE` of another layer to respect; may be repeated")
+}
+
+// registerFollow is register for a command that moves no DLLs itself.
+func (o *rebaseOption) registerFollow(cmd *cobra.Command) *cobra.Command {
+	o.registerDatabases(cmd.Flags(), "take the addresses of DLLs that go from this `FILE`, and record those that come back")
+	return cmd
 }
 
 // A rebasedCapture is what is to be recorded once the package is written. Nil

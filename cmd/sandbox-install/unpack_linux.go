@@ -22,6 +22,8 @@ type targetFlags struct {
 	policy unpack.Policy
 	rebase rebaseOption
 	dry    bool
+
+	rebased *rebasedCapture // of the package to be unpacked, if that is asked for
 }
 
 // unpackCommands are the commands that change or read a root of packages.
@@ -105,25 +107,21 @@ func (f *targetFlags) unpack(ctx context.Context, stdio *stdio, name string) err
 		return wrap(name, err)
 	}
 	files := capturedFiles{tar.List(), tar}
-	rebased, err := f.rebase.moveInTarball(ctx, stdio, name, &files)
-	if err != nil {
+	if f.rebased, err = f.rebase.moveInTarball(ctx, stdio, name, &files); err != nil {
 		return errors.Join(err, tar.Close())
 	}
-	defer rebased.close()
+	defer f.rebased.close()
 	pkg := unpack.Package{List: files.list, Tree: files.tree}
 	err = f.change(stdio, changeVerb{
 		plan: func(r *unpack.Root) (*unpack.Plan, error) { return r.PlanUnpack(pkg, f.policy) },
 		do:   func(r *unpack.Root) (*unpack.Done, error) { return r.Unpack(pkg, f.policy) },
 	})
-	if err == nil && !f.dry {
-		err = rebased.save()
-	}
 	return errors.Join(err, tar.Close())
 }
 
 func removeCommand(stdio *stdio) *cobra.Command {
 	f := &targetFlags{}
-	return f.registerPolicy(&cobra.Command{
+	return f.rebase.registerFollow(f.registerPolicy(&cobra.Command{
 		Use:   "remove [flags] NAME",
 		Short: "Take a package away and bring back what was there before it",
 		Args:  exactArgs(1),
@@ -133,13 +131,13 @@ func removeCommand(stdio *stdio) *cobra.Command {
 				do:   func(r *unpack.Root) (*unpack.Done, error) { return r.Remove(args[0], f.policy) },
 			})
 		},
-	})
+	}))
 }
 
 func undoCommand(stdio *stdio) *cobra.Command {
 	f := &targetFlags{}
 	var number int
-	cmd := f.register(&cobra.Command{
+	cmd := f.rebase.registerFollow(f.register(&cobra.Command{
 		Use:   "undo [flags] [NUMBER]",
 		Short: "Bring back what was there before a transaction",
 		Long: `Undo brings back what was there before the transaction of a number that "history"
@@ -162,7 +160,7 @@ a transaction too, and may be undone by its number.`,
 				do:   func(r *unpack.Root) (*unpack.Done, error) { return r.Undo(number) },
 			})
 		},
-	})
+	}))
 	cmd.Flags().BoolVar(&f.dry, "plan", false, "print what would be done, and do nothing")
 	return cmd
 }
@@ -186,7 +184,7 @@ func (f *targetFlags) change(stdio *stdio, v changeVerb) error {
 			}
 			return printPlan(stdio, p)
 		}
-		done, err := v.do(r)
+		done, err := f.following(stdio, v).do(r)
 		if done != nil {
 			printRecovery(stdio, done.Recovered)
 		}
@@ -257,7 +255,7 @@ func refusal(stdio *stdio, err error) error {
 func recoverCommand(stdio *stdio) *cobra.Command {
 	f := &targetFlags{}
 	var staging string
-	cmd := f.register(&cobra.Command{
+	cmd := f.rebase.registerFollow(f.register(&cobra.Command{
 		Use:   "recover [flags]",
 		Short: "Finish or take back what a crash interrupted",
 		Long: `Recover finishes or takes back what an interrupted unpack left in the root. It also
@@ -268,10 +266,10 @@ becomes what it was before, whoever changed it since.`,
 			return errors.Join(recoverRuns(cmd.Context(), stdio, staging), f.with(func(r *unpack.Root) error {
 				recovery, err := r.Recover()
 				printRecovery(stdio, recovery)
-				return err
+				return errors.Join(err, f.followRecovery(stdio, recovery))
 			}))
 		},
-	})
+	}))
 	cmd.Flags().StringVar(&staging, "staging", "", "the `DIR` that killed runs were given (default: the same as theirs)")
 	return cmd
 }
