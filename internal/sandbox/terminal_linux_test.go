@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -48,6 +49,9 @@ func newConsole(t *testing.T) *console {
 	cmd.Env = append(os.Environ(), "PS1=$ ", "SANDBOX_TEST_RUN=1", "HISTFILE=")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	// What we catch is not ignored in a child, also if we are under nohup(1).
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
+	defer signal.Reset(unix.SIGHUP)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
