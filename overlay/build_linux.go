@@ -3,6 +3,7 @@ package overlay
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -39,7 +40,7 @@ func prepare(root, stagingDir string, shareRun bool) (*rig, error) {
 	}
 	r.sites, r.notes = s.layout(choices{shareRun: shareRun, staging: r.staging.path})
 	for _, p := range r.sites {
-		if err := r.build(p); err != nil {
+		if err := r.build(p); err != nil && !p.vanished() {
 			return r, fmt.Errorf("prepare what is on %s inside: %w", p.name(), err)
 		}
 	}
@@ -112,9 +113,20 @@ func (r *rig) buildOverlay(p site) error {
 	if p.path == "." {
 		return fmt.Errorf("mount an overlay on %s: %w", p.from, err)
 	}
-	r.hole(p, "could not be made writable inside", err)
+	why := err
 	p.how, p.attr = bound, unix.MOUNT_ATTR_RDONLY
-	return r.buildBind(p)
+	if err = r.buildBind(p); err == nil {
+		r.hole(p, "could not be made writable inside", why)
+	}
+	return err
+}
+
+// vanished reports whether a site's mount point was removed after the survey:
+// then the command does not find it either. Container engines mount and unmount
+// all the time.
+func (s *site) vanished() bool {
+	_, err := os.Lstat(s.from)
+	return s.path != "." && s.from != "" && errors.Is(err, fs.ErrNotExist)
 }
 
 func (r *rig) tryOverlay(p site) error {

@@ -57,6 +57,9 @@ func (m *Mount) attach(root, fd int) (err error) {
 	}
 	defer unix.Close(fd)
 	at, err := openBelow(root, m.Target)
+	if err == unix.ENOENT { // what was mounted there is gone, and so is its mount point
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("open the mount point: %w", err)
 	}
