@@ -49,3 +49,6 @@ func exitCode(state *os.ProcessState) int {
 	}
 	return state.ExitCode()
 }
+
+// remove removes a name; a directory must be empty.
+func (r *restorer) remove(path string) error { return r.root.Remove(host(path)) }

@@ -17,8 +17,6 @@ import (
 // there before.
 type family struct{ before []int }
 
-var blindRun []string
-
 // attributes has the command die with this process, and its mounts with it.
 func attributes(root string) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Chroot: root, Pdeathsig: syscall.SIGKILL}

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -117,7 +116,7 @@ func (r *run) run(ctx context.Context) (*capture.Result, error) {
 		List:     list,
 		Tree:     plist.DirTree{Root: root},
 		ExitCode: exit.code,
-		Blind:    slices.Concat(blind, blindRun, exit.blind),
+		Blind:    slices.Concat(blind, blindHere, exit.blind),
 		Closer:   closer(func() error { return errors.Join(root.Close(), r.end()) }),
 	}
 	if !r.rollsBack() {
@@ -207,16 +206,16 @@ func (r *run) makeRoom(ctx context.Context) error {
 
 // chooseScope finds what is watched.
 func (r *run) chooseScope() (err error) {
-	root := "/"
-	if r.cmd.Root != "" {
-		root = r.room()
-	} else if volume := filepath.VolumeName(r.cmd.Dir); volume != "" {
-		root = volume + `\`
+	root := r.room()
+	if root == "" {
+		root = SystemRoot(append(r.method.Scope, r.cmd.Dir)[0])
 	}
 	var paths []string
 	for _, p := range r.method.Scope {
-		p, err = filepath.EvalSymlinks(filepath.Join(strings.TrimSuffix(root, "/"), p))
-		if err != nil {
+		if r.cmd.Root != "" {
+			p = filepath.Join(root, p)
+		}
+		if p, err = filepath.EvalSymlinks(p); err != nil {
 			return err
 		}
 		paths = append(paths, p)

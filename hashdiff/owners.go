@@ -4,6 +4,8 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"runtime"
+	"strings"
 
 	"github.com/sandbox-install/sandbox-install/plist"
 )
@@ -30,6 +32,7 @@ func (o *Owners) Add(name string, e *plist.Entry) {
 	if dir != "." {
 		name = join(o.realDir(dir), path.Base(name))
 	}
+	name = fold(name)
 	if known, ok := o.paths[name]; !ok || known == nil {
 		o.paths[name] = e
 	}
@@ -65,22 +68,43 @@ func (o *Owners) realDir(dir string) string {
 	return real
 }
 
-// Classify makes noise of the additions that belong to a package. One whose content
-// is another than its package made is a modification of it.
+// Classify makes noise of the additions to be packed that belong to a package, and
+// are as it made them, unless the user wants them.
 func (o *Owners) Classify(l *plist.List) {
 	for i := range l.Entries {
 		e := &l.Entries[i]
-		owned, ok := o.paths[e.Path]
-		switch {
-		case !ok || e.Op != plist.OpAdd:
-		case owned != nil && owned.Described() && owned.Mode.Type() != e.Mode.Type():
-			e.Op, e.Changed = plist.OpModify, plist.ChangedType
-		case owned != nil && owned.Described() && contentDiffers(owned, e):
-			e.Op, e.Changed = plist.OpModify, plist.ChangedContent
-		default:
+		if changed, ok := o.changed(e); ok && changed == 0 && e.Packed() && e.Rule != "include" {
 			e.Class, e.Rule = plist.ClassNoise, RuleOwned
 		}
 	}
+}
+
+// Compare makes modifications of the additions that belong to a package, and are not
+// as it made them. It is for a list of all that is there.
+func (o *Owners) Compare(l *plist.List) {
+	for i := range l.Entries {
+		e := &l.Entries[i]
+		if changed, ok := o.changed(e); ok && changed != 0 {
+			e.Op, e.Changed = plist.OpModify, changed
+		}
+	}
+}
+
+// changed tells what of an addition is not as its package made it; false if it
+// belongs to none.
+func (o *Owners) changed(e *plist.Entry) (plist.Change, bool) {
+	owned, ok := o.paths[fold(e.Path)]
+	switch {
+	case !ok || e.Op != plist.OpAdd:
+		return 0, false
+	case owned == nil || !owned.Described():
+		return 0, true
+	case owned.Mode.Type() != e.Mode.Type():
+		return plist.ChangedType, true
+	case contentDiffers(owned, e):
+		return plist.ChangedContent, true
+	}
+	return 0, true
 }
 
 func contentDiffers(a, b *plist.Entry) bool {
@@ -88,4 +112,12 @@ func contentDiffers(a, b *plist.Entry) bool {
 		return a.Link != b.Link
 	}
 	return a.Size != b.Size || a.Digest != b.Digest || a.Major != b.Major || a.Minor != b.Minor
+}
+
+// fold gives all ways to write a path where case does not matter the same one.
+func fold(path string) string {
+	if runtime.GOOS == "windows" {
+		return strings.ToLower(path)
+	}
+	return path
 }

@@ -36,6 +36,7 @@ func TestOwners(t *testing.T) {
 		made("usr/share/doc/b", 2),
 		made("usr/share/doc/c", 1),
 	}}
+	owners.Compare(l)
 	owners.Classify(l)
 	want := []string{"changed ", "noise base", "changed ", "noise base", "noise base", "changed content", "changed "}
 	for i, e := range l.Entries {

@@ -19,8 +19,9 @@ type Record struct {
 }
 
 // A Stamp are the numbers that can not all stay the same when a file is written
-// or its attributes are set: no system lets a program choose the change time.
-// The zero Stamp is of a system that has no such numbers, and equals none.
+// or its attributes are set: no Unix lets a program choose the change time, and on
+// Windows none does by chance. Where there is no change time (FAT), no stamp is the
+// same as another.
 type Stamp struct {
 	capture.Inode
 	Size    int64
@@ -44,7 +45,7 @@ func (t Time) time() time.Time { return time.Unix(t.Sec, int64(t.Nsec)) }
 func timeFrom(t time.Time) Time { return Time{t.Unix(), uint32(t.Nanosecond())} }
 
 // sameStamp reports whether a file was left alone between two looks at it.
-func sameStamp(a, b *Stamp) bool { return *a == *b && *a != Stamp{} }
+func sameStamp(a, b *Stamp) bool { return *a == *b && a.Changed != Time{} }
 
 // grain is the coarsest clock by which a file system may stamp a change: FAT has
 // two seconds. The kernel's own clock moves once in 1 to 10 ms.

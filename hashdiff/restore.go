@@ -81,9 +81,6 @@ func (r *restorer) dress(rec *Record) error {
 	return r.dressMore(rec)
 }
 
-// remove removes a name; a directory must be empty.
-func (r *restorer) remove(path string) error { return r.root.Remove(host(path)) }
-
 // wrap says which path an error is about.
 func wrap(rec *Record, err error) error {
 	if err == nil {

@@ -29,6 +29,12 @@ type Scope struct {
 	Skip  []capture.Inode // directories and files that are passed over
 }
 
+// SystemRoot is the root of the system that an absolute path is of: "/", or on
+// Windows that of its volume.
+func SystemRoot(name string) string {
+	return filepath.VolumeName(name) + string(filepath.Separator)
+}
+
 // NewScope returns the scope of some absolute paths of a root. No paths are all
 // of it.
 func NewScope(root string, paths ...string) (Scope, error) {

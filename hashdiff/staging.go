@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/sandbox-install/sandbox-install/capture"
 )
@@ -30,7 +31,7 @@ const stagingPrefix = "sandbox-install-hashdiff-"
 // defaultStaging is where file-hierarchy(7) wants what is large and should outlive
 // a reboot.
 func defaultStaging() string {
-	if st, err := os.Stat("/var/tmp"); err == nil && st.IsDir() {
+	if st, err := os.Stat("/var/tmp"); err == nil && st.IsDir() && runtime.GOOS != "windows" {
 		return "/var/tmp"
 	}
 	return os.TempDir()
@@ -75,5 +76,8 @@ func (s *staging) isArmed() bool {
 
 // remove takes the staging directory away.
 func (s *staging) remove() error {
+	if runtime.GOOS == "windows" { // what is open can not be removed there
+		return errors.Join(s.lock.Close(), removeTree(s.path))
+	}
 	return errors.Join(removeTree(s.path), s.lock.Close())
 }

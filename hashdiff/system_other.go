@@ -20,6 +20,3 @@ func copyFile(to, from *os.File) error {
 	_, err := io.Copy(to, from)
 	return err
 }
-
-// removeTree removes a directory and all in it.
-func removeTree(dir string) error { return os.RemoveAll(dir) }

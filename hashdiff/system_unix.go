@@ -26,3 +26,12 @@ func lock(name string) (*os.File, error) {
 
 // syncAll writes to disk what was written anywhere.
 func syncAll(string) error { return unix.Sync() }
+
+// removeTree removes a directory and all in it.
+func removeTree(dir string) error { return os.RemoveAll(dir) }
+
+// blindHere is what snapshots on this system do not show.
+var blindHere = []string{
+	"what a process that outlives the command writes later",
+	"extended attributes, access control lists and file flags",
+}

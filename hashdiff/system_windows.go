@@ -2,7 +2,10 @@ package hashdiff
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/windows"
 )
@@ -25,3 +28,30 @@ func lock(name string) (*os.File, error) {
 
 // syncAll does nothing: a file's own Sync is all there is.
 func syncAll(string) error { return nil }
+
+// remove removes a name; a directory must be empty. The names are of a walk, which
+// went through no symlink. (Wine 8 can not do what [os.Root.Remove] and
+// [os.RemoveAll] ask for: FileDispositionInformationEx.)
+func (r *restorer) remove(path string) error {
+	return os.Remove(filepath.Join(r.root.Name(), host(path)))
+}
+
+// removeTree removes a directory and all in it.
+func removeTree(dir string) error {
+	var names []string
+	err := filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
+		names = append(names, name)
+		return err
+	})
+	for _, name := range slices.Backward(names) {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
+// blindHere is what snapshots on this system do not show.
+var blindHere = []string{
+	"what a process that outlives the command writes later",
+	"the registry",
+	"owners, access control lists, alternate data streams, and attributes but read-only",
+}

@@ -6,22 +6,19 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sandbox-install/sandbox-install/hashdiff"
 	"github.com/sandbox-install/sandbox-install/plist"
-	"github.com/sandbox-install/sandbox-install/plist/dialect"
 )
 
 // diffFlags are the flags of "diff".
 type diffFlags struct {
 	print    printFlags
 	paranoid bool
-	base     []string
-	format   *oneOf // of base
+	base     baseFlags
 }
 
 func diffCommand(stdio *stdio) *cobra.Command {
@@ -35,22 +32,15 @@ snapshot is the root it was made of, or another one, and the same paths below it
 are compared.
 
 With --base, what belongs to a package already is left out, so that without BEFORE
-the list is of all that belongs to none. A base is a packing list, a tarball, a list
-of absolute paths, or a directory that holds such files, as /var/lib/dpkg/info and
-/usr/pkg/pkgdb do. A file whose list knows its content, and it is another, is listed
-as modified.`,
+the list is of all that belongs to none. ` + baseHelp,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return flags.run(cmd.Context(), stdio, args)
 		},
 	}
 	flags.print.register(cmd)
-	flags.format = &oneOf{"pkgsrc", dialect.Formats()}
-	f := cmd.Flags()
-	f.BoolVar(&flags.paranoid, "paranoid", false, "read all files of a live tree, whatever their times say")
-	f.StringArrayVar(&flags.base, "base", nil, "leave out what the lists in `FILE` or directory own")
-	f.Var(flags.format, "base-format", "text form of lists in a base that do not say")
-	must(cmd.RegisterFlagCompletionFunc("base-format", flags.format.complete))
+	flags.base.register(cmd)
+	cmd.Flags().BoolVar(&flags.paranoid, "paranoid", false, "read all files of a live tree, whatever their times say")
 	return cmd
 }
 
@@ -58,7 +48,7 @@ func (f *diffFlags) run(ctx context.Context, stdio *stdio, args []string) error 
 	before := &side{}
 	var err error
 	switch {
-	case len(args) == 1 && f.base == nil:
+	case len(args) == 1 && f.base.names == nil:
 		return usagef("one tree alone can only be compared with --base")
 	case len(args) != 1 && len(args) != 2:
 		return usagef("%d arguments, want BEFORE and AFTER", len(args))
@@ -74,6 +64,9 @@ func (f *diffFlags) run(ctx context.Context, stdio *stdio, args []string) error 
 	}
 	defer after.close() //nolint:errcheck // only read
 	after.alone = before.name == ""
+	if err := f.base.load(after.root()); err != nil {
+		return err
+	}
 	l, err := f.diff(ctx, stdio, before, after)
 	if err != nil {
 		return err
@@ -82,18 +75,6 @@ func (f *diffFlags) run(ctx context.Context, stdio *stdio, args []string) error 
 		fmt.Fprintf(stdio.err, "sandbox-install: trust: %s: %s\n", n.Kind, n.Text)
 	}
 	return f.print.print(stdio.out, l)
-}
-
-// leaveOut drops from a list what the bases own.
-func (f *diffFlags) leaveOut(l *plist.List, root string) error {
-	owners := hashdiff.NewOwners(root)
-	for _, name := range f.base {
-		if err := addBase(owners, name, f.format.value); err != nil {
-			return err
-		}
-	}
-	owners.Classify(l)
-	return nil
 }
 
 func (f *diffFlags) diff(ctx context.Context, stdio *stdio, before, after *side) (*plist.List, error) {
@@ -114,7 +95,11 @@ func (f *diffFlags) diff(ctx context.Context, stdio *stdio, before, after *side)
 	if err != nil {
 		return nil, err
 	}
-	return l, f.leaveOut(l, after.root())
+	if before.name == "" && f.base.owners != nil {
+		f.base.owners.Compare(l)
+	}
+	f.base.leaveOut(l)
+	return l, nil
 }
 
 // A side is one of the two trees that are compared: a snapshot or a live tree. One
@@ -151,7 +136,7 @@ func (s *side) root() string {
 	case s.file != nil:
 		return s.file.Header.Root
 	case s.alone:
-		return filepath.VolumeName(s.name) + string(filepath.Separator)
+		return hashdiff.SystemRoot(s.name)
 	}
 	return s.name
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/spf13/pflag"
 
@@ -29,6 +30,15 @@ func checkLive(stderr io.Writer, m capture.Method, root string) error {
 			return usagef("--scope and --roll-back are for --method hashdiff; %s watches all and changes nothing", m.Name())
 		}
 		return nil
+	}
+	if root == "" {
+		for i, dir := range liveMethod.Scope {
+			abs, err := filepath.Abs(dir)
+			if err != nil {
+				return err
+			}
+			liveMethod.Scope[i] = abs
+		}
 	}
 	switch {
 	case root != "" && liveMethod.RollBack:

@@ -11,10 +11,53 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/sandbox-install/sandbox-install/hashdiff"
 	"github.com/sandbox-install/sandbox-install/plist"
 	"github.com/sandbox-install/sandbox-install/plist/dialect"
 )
+
+// baseFlags say what belongs to packages already.
+type baseFlags struct {
+	names  []string
+	format *oneOf           // of lists that do not say
+	owners *hashdiff.Owners // nil before they are loaded, and if there are none
+}
+
+const baseHelp = `A base is a packing
+list, a tarball, a list of absolute paths, or a directory that holds such files, as
+/var/lib/dpkg/info and /usr/pkg/pkgdb do. A file whose list knows its content, and it
+is another, is not left out.`
+
+func (f *baseFlags) register(cmd *cobra.Command) {
+	f.format = &oneOf{"pkgsrc", dialect.Formats()}
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.names, "base", nil, "leave out what the lists in `FILE` or directory own")
+	fl.Var(f.format, "base-format", "text form of lists in a base that do not say")
+	must(cmd.RegisterFlagCompletionFunc("base-format", f.format.complete))
+}
+
+// load reads the bases; their paths are of the root of that host path.
+func (f *baseFlags) load(root string) error {
+	if f.names == nil {
+		return nil
+	}
+	f.owners = hashdiff.NewOwners(root)
+	for _, name := range f.names {
+		if err := addBase(f.owners, name, f.format.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leaveOut makes noise of what the bases own.
+func (f *baseFlags) leaveOut(l *plist.List) {
+	if f.owners != nil {
+		f.owners.Classify(l)
+	}
+}
 
 // addBase adds what the lists in a file or directory own.
 func addBase(owners *hashdiff.Owners, name, format string) error {

@@ -12,7 +12,7 @@ var versioned = regexp.MustCompile(`^(.+?)[-_]v?(\d[\w.+~]*)$`)
 // guessName finds a package's name and version in the names of the working
 // directory and those above it (hello-2.10/build), else in the command's.
 func guessName(dir, command string) (name, version string) {
-	for d := dir; d != "/" && d != "." && d != ""; d = filepath.Dir(d) {
+	for d := dir; !isTop(d); d = filepath.Dir(d) {
 		if m := versioned.FindStringSubmatch(filepath.Base(d)); m != nil {
 			return m[1], m[2]
 		}
@@ -20,11 +20,14 @@ func guessName(dir, command string) (name, version string) {
 			break
 		}
 	}
-	if base := filepath.Base(dir); dir != "" && base != "/" && isBuildDir(dir) {
-		return base, "0"
+	if !isTop(dir) && isBuildDir(dir) {
+		return filepath.Base(dir), "0"
 	}
 	return filepath.Base(command), "0"
 }
+
+// isTop reports whether there is no directory above one: "/", `C:\`, or none at all.
+func isTop(dir string) bool { return dir == "" || filepath.Dir(dir) == dir }
 
 // buildFiles mark a directory that something is built in.
 var buildFiles = []string{
@@ -45,7 +48,7 @@ func isBuildDir(dir string) bool {
 // dir is not where something is built.
 func buildDir(dir string) string {
 	found := ""
-	for ; dir != "/" && dir != "." && dir != "" && isBuildDir(dir); dir = filepath.Dir(dir) {
+	for ; !isTop(dir) && isBuildDir(dir); dir = filepath.Dir(dir) {
 		found = dir
 	}
 	return found

@@ -31,6 +31,7 @@ type capturedFiles struct {
 // "pack" share them.
 type packFlags struct {
 	policy   capture.Policy
+	base     baseFlags
 	name     string
 	version  string
 	dir      string
@@ -52,6 +53,7 @@ func (f *packFlags) register(cmd *cobra.Command) {
 	fl.TextVar(&f.compress, "compress", tarball.Zstd, "compression of the tarball: zstd, gzip or none")
 	fl.StringArrayVar(&f.policy.Include, "include", nil, "pack what matches this `GLOB` (of absolute paths), whatever the rules say")
 	fl.StringArrayVar(&f.policy.Exclude, "exclude", nil, "do not pack what matches this `GLOB`")
+	f.base.register(cmd)
 	f.rebase.register(cmd)
 	fl.BoolVar(&f.asJSON, "json", false, "print the summary as JSON on standard output; the command's goes to standard error")
 	must(cmd.RegisterFlagCompletionFunc("plist-format", f.format.complete))
@@ -101,6 +103,9 @@ func (f *packFlags) repack(ctx context.Context, stdio *stdio, name string) error
 	if err := f.prepare("", l.Name); err != nil {
 		return err
 	}
+	if err := f.base.load("/"); err != nil {
+		return errors.Join(err, r.Close())
+	}
 	s := &summary{Notes: l.Notes}
 	return errors.Join(f.pack(ctx, stdio, s, capturedFiles{l, r}), r.Close())
 }
@@ -145,6 +150,7 @@ func (f *packFlags) prepare(dir, command string) error {
 
 func (f *packFlags) classify(l *plist.List) {
 	capture.Classify(l, f.policy)
+	f.base.leaveOut(l)
 	l.Name, l.Version, l.Prefix = f.name, f.version, f.policy.Prefix
 	if l.Prefix == "" {
 		l.Prefix = capture.GuessPrefix(l)

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/hashdiff"
 )
 
 // runFlags are the flags of "run": how to capture, and how to pack the result.
@@ -40,6 +43,8 @@ NAME-VERSION.tar.zst into the output directory.
 The exit status is the command's own; 125 if sandbox-install itself failed, 126
 or 127 if the command could not be started, 2 for a wrong command line. If the
 command fails nothing is written unless --keep-failed is given.
+
+With --base, what belongs to a package already is not packed. ` + baseHelp + `
 
 SOURCE_DATE_EPOCH, if set, is the latest time that any packed file will have.`,
 		Args: cobra.ArbitraryArgs,
@@ -103,6 +108,9 @@ func (f *runFlags) run(ctx context.Context, stdio *stdio, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := f.pack.base.load(cmp.Or(root.dir, hashdiff.SystemRoot(dir))); err != nil {
+		return errors.Join(err, root.remove())
+	}
 	step, end := progress(stdio.err, "reading what was written")
 	commandRuns.Store(true)
 	result, err := method.Run(ctx, f.command(args, dir, root.dir, stdio, step))
@@ -142,7 +150,7 @@ func (f *runFlags) command(args []string, dir, root string, stdio *stdio, step f
 func (f *runFlags) workingDir() (string, error) {
 	switch {
 	case f.chdir != "":
-		if f.chdir[0] != '/' {
+		if !filepath.IsAbs(f.chdir) {
 			return "", usagef("--chdir %s: want an absolute path", f.chdir)
 		}
 		return f.chdir, nil

@@ -44,7 +44,7 @@ snapshot that the clock may not tell.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.root, "root", "/", "paths are below this `DIR`")
+	f.StringVar(&flags.root, "root", "", "paths are below this `DIR` (default: the system's root)")
 	f.StringVarP(&flags.output, "output", "o", "", "write the snapshot to this `FILE` (default: standard output)")
 	f.StringVar(&flags.earlier, "earlier", "", "an earlier snapshot `FILE` of the same paths (default: the one that is replaced)")
 	f.BoolVar(&flags.paranoid, "paranoid", false, "read all files again")
@@ -63,30 +63,39 @@ func (f *snapshotFlags) run(ctx context.Context, stdio *stdio, args []string) er
 	if err != nil {
 		return err
 	}
-	if earlier == nil {
-		return f.write(ctx, stdio, scope, nil)
+	if f.output == "" {
+		return f.write(ctx, stdio, stdio.out, scope, earlier)
 	}
-	err = f.write(ctx, stdio, scope, earlier)
-	return errors.Join(err, earlier.Close())
+	out, err := create(f.output, 0o600)
+	if err != nil {
+		return err
+	}
+	defer out.discard()
+	if scope.Skip, err = inodesOf(out.File, f.output); err != nil {
+		return err
+	}
+	if err := f.write(ctx, stdio, out, scope, earlier); err != nil {
+		return err
+	}
+	return out.commit()
 }
 
-// scope finds what is to be recorded. Below a root other than the system's,
-// absolute paths are those inside it.
+// scope finds what is to be recorded. With --root all paths are those inside it.
 func (f *snapshotFlags) scope(args []string) (hashdiff.Scope, error) {
-	root, err := realPath(f.root)
-	if err != nil {
-		return hashdiff.Scope{}, usagef("--root: %w", err)
-	}
 	var paths []string
 	for _, arg := range args {
-		if f.root != "/" {
-			arg = filepath.Join(root, arg)
-		}
-		p, err := realPath(arg)
+		p, err := realPath(filepath.Join(f.root, arg))
 		if err != nil {
 			return hashdiff.Scope{}, &usageError{err}
 		}
 		paths = append(paths, p)
+	}
+	root, err := realPath(f.root)
+	if err != nil {
+		return hashdiff.Scope{}, usagef("--root: %w", err)
+	}
+	if f.root == "" {
+		root = hashdiff.SystemRoot(append(paths, root)[0])
 	}
 	scope, err := hashdiff.NewScope(root, paths...)
 	if err != nil {
@@ -134,37 +143,20 @@ func (f *snapshotFlags) openEarlier(scope *hashdiff.Scope) (*hashdiff.File, erro
 	return nil, errors.Join(err, earlier.Close())
 }
 
-// write makes the snapshot. A file appears when it is whole.
-func (f *snapshotFlags) write(ctx context.Context, stdio *stdio, scope hashdiff.Scope, earlier *hashdiff.File) error {
-	options := hashdiff.Options{}
+// write makes the snapshot, and closes the earlier one: Windows replaces no open file.
+func (f *snapshotFlags) write(ctx context.Context, stdio *stdio, w io.Writer, scope hashdiff.Scope, earlier *hashdiff.File) error {
+	step, end := progress(stdio.err, "recording")
+	options := hashdiff.Options{Progress: step}
 	if earlier != nil { // not a nil *File in a Source
 		options.Earlier = earlier
+		defer earlier.Close() //nolint:errcheck // only read
 	}
-	step, end := progress(stdio.err, "recording")
-	options.Progress = step
-	if f.output == "" {
-		tally, err := hashdiff.Write(ctx, stdio.out, scope, options)
-		end()
-		if err == nil {
-			printTally(stdio.err, &tally)
-		}
-		return err
-	}
-	out, err := create(f.output, 0o600)
-	if err != nil {
-		return err
-	}
-	defer out.discard()
-	if scope.Skip, err = inodesOf(out.File, f.output); err != nil {
-		return err
-	}
-	tally, err := hashdiff.Write(ctx, out, scope, options)
+	tally, err := hashdiff.Write(ctx, w, scope, options)
 	end()
-	if err != nil {
-		return err
+	if err == nil {
+		printTally(stdio.err, &tally)
 	}
-	printTally(stdio.err, &tally)
-	return out.commit()
+	return err
 }
 
 // inodesOf are those of a file being written, and of the one it will replace:
