@@ -22,6 +22,7 @@ var layers = map[string]struct{ ours, modules []string }{
 	"capture":             {ours: []string{"plist"}, modules: []string{"github.com/zeebo/blake3", "golang.org/x/sys", "github.com/bmatcuk/doublestar/v4", "golang.org/x/sync"}},
 	"capture/capturetest": {ours: []string{"plist", "capture", "internal/need"}, modules: []string{"golang.org/x/sys"}},
 	"internal/need":       {},
+	"internal/winetest":   {ours: []string{"internal/need"}},
 	"internal/sandbox":    {modules: []string{"golang.org/x/sys", "github.com/opencontainers/runc", "github.com/opencontainers/cgroups", "github.com/moby/sys/capability"}},
 	"overlay":             {ours: []string{"plist", "capture", "internal/sandbox"}, modules: []string{"golang.org/x/sys", "github.com/moby/sys/mountinfo", "golang.org/x/sync"}},
 	"hashdiff":            {ours: []string{"plist", "capture", "internal/sandbox"}, modules: []string{"github.com/zeebo/blake3", "golang.org/x/sys", "golang.org/x/sync"}},

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/sandbox-install/sandbox-install/internal/need"
+	"github.com/sandbox-install/sandbox-install/internal/winetest"
 )
 
 func command(t testing.TB, env []string, name string, args ...string) string {
@@ -27,38 +28,10 @@ func command(t testing.TB, env []string, name string, args ...string) string {
 	return string(out)
 }
 
-// A wine is a Windows to load images in.
-type wine struct {
-	testing.TB
-	program string
-	env     []string
-}
-
-func newWine(t testing.TB) *wine {
-	t.Helper()
-	w := &wine{TB: t, program: need.Program(t, "wine", "wine64", "/usr/lib/wine/wine64")}
-	home := t.TempDir()
-	w.env = []string{
-		"HOME=" + home, "WINEPREFIX=" + filepath.Join(home, "prefix"), "WINEDEBUG=-all", "DISPLAY=",
-		"WINEDLLOVERRIDES=winemenubuilder.exe=d", // it would write menus outside the prefix
-	}
-	server := need.Program(t, "wine", "wineserver", "/usr/lib/wine/wineserver64", "/usr/lib/wine/wineserver")
-	t.Cleanup(func() {
-		kill := exec.Command(server, "-k")
-		kill.Env = append(os.Environ(), w.env...)
-		if err := kill.Run(); err != nil {
-			t.Logf("%v: %v (it has ended already?)", kill, err)
-		}
-		command(t, w.env, server, "-w")
-	})
-	return w
-}
-
 // load loads DLLs into one process and returns what the loader prints.
-func (w *wine) load(loader string, dlls ...string) []string {
-	w.Helper()
-	out := command(w, w.env, w.program, append([]string{loader}, dlls...)...)
-	return strings.Split(strings.TrimSpace(strings.ReplaceAll(out, "\r", "")), "\n")
+func load(t testing.TB, w *winetest.Wine, loader string, dlls ...string) []string {
+	t.Helper()
+	return strings.Split(strings.TrimSpace(w.Run(t, append([]string{loader}, dlls...)...)), "\n")
 }
 
 // compileImages compiles the loader and two DLLs for the same base.
@@ -94,9 +67,9 @@ func TestWine(t *testing.T) {
 	} {
 		t.Run(tt.word, func(t *testing.T) {
 			compiler := need.Program(t, tt.word, tt.compiler)
-			w := newWine(t)
+			w := winetest.New(t)
 			if tt.word == "wine32" {
-				w.with32(t)
+				with32(t, w)
 			}
 			b := newBed(t)
 			loader, one, two := compileImages(t, compiler, b.dir, tt.base)
@@ -105,7 +78,7 @@ func TestWine(t *testing.T) {
 				t.Fatal(err)
 			}
 			first := fmt.Sprintf("%x 103", base)
-			if got := w.load(loader, one, two); len(got) != 2 || got[0] != first || strings.HasPrefix(got[1], tt.base[2:]+" ") || !strings.HasSuffix(got[1], " 206") {
+			if got := load(t, w, loader, one, two); len(got) != 2 || got[0] != first || strings.HasPrefix(got[1], tt.base[2:]+" ") || !strings.HasSuffix(got[1], " 206") {
 				t.Fatalf("before: %q", got)
 			}
 			plan := b.apply(Policy{}, "/a.dll", "/b.dll")
@@ -113,7 +86,7 @@ func TestWine(t *testing.T) {
 				t.Fatalf("plan:\n%s", told(plan))
 			}
 			want := []string{first, fmt.Sprintf("%x 206", plan.Placements[1].To)}
-			if got := w.load(loader, one, two); !slices.Equal(got, want) {
+			if got := load(t, w, loader, one, two); !slices.Equal(got, want) {
 				t.Errorf("after: %q, want %q", got, want)
 			}
 		})
@@ -122,7 +95,7 @@ func TestWine(t *testing.T) {
 
 // with32 lets wine run 32-bit programs, which need the 32-bit half of its own
 // DLLs: Debian has them in libwine:i386.
-func (w *wine) with32(t testing.TB) {
+func with32(t testing.TB, w *winetest.Wine) {
 	t.Helper()
 	dir := os.Getenv("SANDBOX_INSTALL_WINE32")
 	if dir == "" {
@@ -131,7 +104,7 @@ func (w *wine) with32(t testing.TB) {
 	if _, err := os.Stat(filepath.Join(dir, "i386-windows")); err != nil {
 		need.Lacks(t, "wine32", "no "+dir)
 	}
-	w.env = append(w.env, "WINEDLLPATH="+dir)
+	w.Env = append(w.Env, "WINEDLLPATH="+dir)
 }
 
 // TestObjdump asks binutils about a moved image.
@@ -218,7 +191,7 @@ func TestCygwin(t *testing.T) {
 	if tool == "" {
 		t.Skip("SANDBOX_INSTALL_CYGWIN_REBASE does not name Cygwin's rebase.exe")
 	}
-	w := newWine(t)
+	w := winetest.New(t)
 	for flag, base := range map[string]string{"-8": "0x400000000", "-4": "0x70000000"} {
 		dir := t.TempDir()
 		originals := copyImages(t, dir, flag == "-8")
@@ -226,7 +199,7 @@ func TestCygwin(t *testing.T) {
 		for name := range originals {
 			args = append(args, filepath.Join(dir, name))
 		}
-		command(t, w.env, w.program, args...)
+		w.Run(t, args...)
 		for name, file := range originals {
 			theirs, err := os.ReadFile(filepath.Join(dir, name))
 			if err != nil {
