@@ -95,6 +95,10 @@ func below(path, dir string) bool {
 	return ok && (rest == "" || rest[0] == '/')
 }
 
+// MatchAny reports whether an absolute path matches one of some patterns, as those of
+// a Policy.
+func MatchAny(patterns []string, path string) bool { return matchAny(patterns, path) }
+
 func matchAny(patterns []string, path string) bool {
 	for _, pattern := range patterns {
 		if doublestar.MatchUnvalidated(pattern, path) {

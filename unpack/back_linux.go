@@ -32,7 +32,9 @@ func (p *planner) wantOldGone() error {
 // wantBack decides about one path of a package that goes.
 func (p *planner) wantBack(was, now *plist.Entry) {
 	base := p.old.Displaced.Find(was.Path)
-	switch {
+	switch taker := p.takenBy(was); {
+	case taker != "":
+		p.refuse(was.Path, "remove that first", "was taken by package %s", taker)
 	case now == nil:
 		p.restore(was.Path, base)
 	case was.Op == plist.OpDelete:
@@ -40,16 +42,17 @@ func (p *planner) wantBack(was, now *plist.Entry) {
 		p.leave(now)
 	case now.Mode.IsDir() && was.Mode.IsDir():
 		p.wantDirBack(was, now, base)
+	case !p.isOurs(was) && (base == nil || !same(now, base)):
+		p.note(was.Path, "is left: it is yours")
+		p.leave(now)
 	case same(now, was):
 		p.restore(was.Path, base)
-	case p.policy.KeepMine:
+	case p.policy.KeepMine, p.isConfig(was) && !p.policy.Save:
 		p.note(was.Path, "is left: it was modified")
 		p.leave(now)
-	case p.policy.Save:
+	default:
 		p.note(was.Path, "was modified; that is kept")
 		p.restore(was.Path, base)
-	default:
-		p.refuse(was.Path, giveWay, "was modified since it was unpacked")
 	}
 }
 
@@ -62,14 +65,49 @@ func (p *planner) restore(real string, base *plist.Entry) {
 	g := goal{entry: base, from: fromStore}
 	if now := p.there[real]; now != nil && !contentDiffers(now, base) {
 		g.from = fromDisk
-	} else if base.Mode.IsRegular() && p.sources[real] == "" {
-		p.refuse(real, "", "what was there before is not kept any more")
-		return
 	}
 	if linkable(base) {
 		g.file = "before " + bodyOf(base)
 	}
 	p.goals[real] = g
+}
+
+// checkStored refuses to bring back what the store has not any more. Names of a file
+// that lives on need nothing from there.
+func (p *planner) checkStored(t *Transaction, all []step) error {
+	has := make(map[string]bool)
+	live := liveNames(t.Before, t.After)
+	for i := range t.After.Entries {
+		if e := &t.After.Entries[i]; live[e.Path] {
+			has[bodyOf(e)] = true
+		}
+	}
+	for _, s := range all {
+		if !s.swaps() || s.after == nil {
+			continue
+		}
+		for _, e := range below(t.After, s.path) {
+			if !e.Mode.IsRegular() || p.goals[e.Path].from != fromStore || has[bodyOf(&e)] {
+				continue
+			}
+			has[bodyOf(&e)] = true
+			there, err := p.isStored(e.Path)
+			if err != nil {
+				return err
+			}
+			if !there {
+				p.refuse(e.Path, "", "what was there before is not kept any more")
+			}
+		}
+	}
+	return nil
+}
+
+func (p *planner) isStored(real string) (bool, error) {
+	if p.sources[real] == "" {
+		return false, nil
+	}
+	return p.sys.exists(p.at(keptName, p.sources[real]))
 }
 
 func (p *planner) wantDirBack(was, now, base *plist.Entry) {

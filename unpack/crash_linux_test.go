@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,6 +78,7 @@ func perform(text string) int {
 	if err != nil {
 		panic(err)
 	}
+	r.now = func() time.Time { return sceneTime }
 	calls := 0
 	r.sys.fault = func(call, name string) error {
 		calls++
@@ -97,7 +99,9 @@ func perform(text string) int {
 	case "remove":
 		_, err = r.Remove(tr.Arg, Policy{})
 	case "undo":
-		_, err = r.Undo(0)
+		_, err = r.Undo(0, Policy{})
+	case "config":
+		_, err = r.Config("thing", map[string]Resolution{tr.Arg: ResolveMerge})
 	case "recover":
 		_, err = r.Recover()
 	}
@@ -153,12 +157,36 @@ func (s *scene) verbs(t testing.TB) []verb {
 		return dir
 	}
 	one := installed(s.pkg1)
+
+	// The user changes configuration; the next version brings another; they merge.
+	const edit = "sed -i s/conf/mine/ etc/app.conf; touch -d '2020-03-03' etc/app.conf"
+	s.variant(t, s.one, "one-edited", edit)
+	s.variant(t, s.two, "two-edited", "printf 'mine\n\n1\n' > etc/app.conf; touch -d '2020-03-03' etc/app.conf")
+	s.variant(t, s.two, "merged", "printf 'mine\n\n2\n' > etc/app.conf; touch -d '2020-02-02 02:02:02' etc/app.conf")
+	oneEdited := s.fresh(t, one)
+	sh(t, oneEdited, edit)
+	waiting := s.fresh(t, oneEdited)
+	_, err := unpackFile(open(t, waiting), s.pkg2, Policy{Devices: true})
+	check(t, err)
+
 	return []verb{
 		{"unpack", s.pkg1, s.fresh(t, s.old), s.old, s.one},
 		{"unpack", s.pkg2, one, s.one, s.two},
 		{"remove", "thing", one, s.one, s.old},
 		{"undo", "", one, s.one, s.old},
+		{"unpack", s.pkg2, oneEdited, s.dir + "/one-edited", s.dir + "/two-edited"},
+		{"config", "etc/app.conf", waiting, s.dir + "/two-edited", s.dir + "/merged"},
 	}
+}
+
+// variant makes another root of the scene by a script.
+func (s *scene) variant(t testing.TB, from, name, script string) {
+	t.Helper()
+	dir := s.dir + "/" + name
+	sh(t, s.dir, "cp -a '"+from+"' "+name)
+	copyFlags(t, from, dir)
+	sh(t, dir, script)
+	s.pictures[dir] = picture(t, dir)
 }
 
 type verb struct {
@@ -231,17 +259,19 @@ func (s *scene) recovered(t *testing.T, v verb, dir string) string {
 	}
 	all, err := r.Packages()
 	check(t, err)
-	version := ""
+	version, waits := "", 0
 	for _, rec := range all {
-		version = rec.Packaged.Version
+		version, waits = rec.Packaged.Version, len(rec.Merges)
 		findings, err := r.Check(rec)
 		check(t, err)
-		if len(findings) > 0 {
-			t.Errorf("check: %v", findings)
+		if faults := Faults(findings); len(faults) > 0 && which != s.dir+"/one-edited" {
+			t.Errorf("check: %v", faults)
 		}
 	}
-	if want := map[string]string{s.old: "", s.one: "1", s.two: "2"}[which]; version != want {
-		t.Errorf("the root is %s, the record %q", filepath.Base(which), version)
+	name := filepath.Base(which)
+	want := map[string]string{"old": "", "one": "1", "two": "2", "one-edited": "1", "two-edited": "2", "merged": "2"}[name]
+	if version != want || (waits == 1) != (name == "two-edited") {
+		t.Errorf("the root is %s, the record %q, %d configuration files wait", name, version, waits)
 	}
 	return which
 }

@@ -41,9 +41,12 @@
 //
 //	lock               flock(2); never removed, the kernel frees it
 //	pending/           the journal of the transaction under way
-//	packages/NAME/     what an installed package has, and what it displaced
+//	packages/NAME/     what an installed package has, and what it displaced; its
+//	                   configuration as packaged, and what waits for being merged
 //	history/N/         the journals of transactions that are done
 //	kept/N/            what transaction N displaced
+//
+// Each journal of the history has the digest of the one before it.
 //
 // Readers take no lock.
 package unpack

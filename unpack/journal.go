@@ -23,6 +23,12 @@ type Transaction struct {
 	// Before and After say what is there before and after it, of the same paths.
 	Before, After *plist.List
 
+	// Edits are the lines of shared files that it adds and removes.
+	Edits []Edit
+
+	// Previous is the digest of the transaction before it: see Root.VerifyHistory.
+	Previous plist.Digest
+
 	drops    bool // the package has no record afterwards
 	recorded int  // else that record's Transaction
 }
@@ -42,6 +48,7 @@ func (t *Transaction) marshal() []byte {
 	} else {
 		fmt.Fprintf(&b, "record %d\n", t.recorded)
 	}
+	fmt.Fprintf(&b, "previous %s\n", t.Previous)
 	fmt.Fprintf(&b, "name %q\nversion %q\ntime %s\n", t.Name, t.Version, t.Time.UTC().Format(time.RFC3339Nano))
 	return b.Bytes()
 }
@@ -66,6 +73,8 @@ func (t *Transaction) unmarshal(text []byte) error {
 			if t.drops = value == "none"; !t.drops {
 				t.recorded, err = strconv.Atoi(value)
 			}
+		case "previous":
+			t.Previous, err = parseDigest(value)
 		case "name":
 			t.Name, err = strconv.Unquote(value)
 		case "version":

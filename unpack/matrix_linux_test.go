@@ -89,7 +89,11 @@ var cells = []cell{
 		name: "edit of a file", base: "echo x > f", install: "echo y > f", there: "echo mine > f",
 		then: "[ $(cat f) = y ]", removed: "[ $(cat f) = mine ]",
 	},
-	{name: "modified after unpacking", install: "echo x > f; echo g > g", then: "echo mine > f", removed: "false", refused: "/f: was modified since"},
+	{
+		name: "modified after unpacking", install: "echo x > f; echo g > g", then: "echo mine > f",
+		removed: "[ ! -e f ]; [ ! -e g ]; grep -rqx mine var/lib/sandbox-install/kept",
+	},
+	{name: "configuration modified after unpacking", install: "mkdir etc; echo x > etc/f; echo g > g", then: "echo mine > etc/f", removed: "[ $(cat etc/f) = mine ]; [ ! -e g ]"},
 	{name: "own state", install: "mkdir -p var/lib/sandbox-install; echo x > var/lib/sandbox-install/x", refused: "a place of sandbox-install's own"},
 	{name: "own temporary names", install: "echo x > .sandbox-install-1-0", refused: "a place of sandbox-install's own"},
 	{name: "taken temporary name", install: "echo x > f", there: "echo mine > .sandbox-install-1-0", refused: "temporary name is taken"},

@@ -119,7 +119,7 @@ func TestMounts(t *testing.T) {
 		if i == 0 {
 			_, err = r.Remove("thing", Policy{})
 		} else {
-			_, err = r.Undo(i + 1)
+			_, err = r.Undo(i+1, Policy{})
 		}
 		check(t, err)
 		expect(t, dir+"/root", want)

@@ -24,6 +24,22 @@ type Policy struct {
 
 	// Devices lets a package bring device nodes.
 	Devices bool
+
+	// Replace refuses a package that is not installed.
+	Replace bool
+
+	// Take are entry paths of other packages that the package may have in their
+	// place. They come back with its removal.
+	Take []string
+
+	// KeepLibs leaves the shared libraries that a new version has not any more, and
+	// that other packages need.
+	KeepLibs bool
+
+	// Config reports whether a regular file, by its entry path, is configuration:
+	// then what the user made of it stays. Nil means what lies in etc, of the root or
+	// of the package's prefix.
+	Config func(path string) bool
 }
 
 // A Plan is a transaction that nothing stands against.
@@ -31,8 +47,12 @@ type Plan struct {
 	Transaction
 	Notes []string // what a person should know, a sentence each
 
-	record *Record // of the package afterwards, or nil
-	open   func(e *plist.Entry) (plist.File, error)
+	// Was and Is are the package's record before and afterwards; nil if there is
+	// none. What Was has and Is has not, is free for others: image bases too.
+	Was, Is *Record
+
+	open     func(e *plist.Entry) (plist.File, error)
+	pristine func(d plist.Digest) (plist.File, error) // opens what Is.pristine lacks
 }
 
 // A Change is one step of a plan. What lies below a directory that comes or goes

@@ -6,8 +6,8 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -20,6 +20,7 @@ const (
 	fromDisk    origin = iota // where it is now
 	fromPackage               // in the package
 	fromStore                 // in the store of kept objects
+	fromText                  // in planner.texts
 )
 
 // A goal is what one real path is to be.
@@ -36,13 +37,21 @@ type planner struct {
 	records map[string]*Record
 	old     *Record // of the package itself; nil if it is not installed
 	pkg     Package
+	was     map[string]*plist.Entry // real path -> entry of the old version, as packaged
 
 	named   map[string]string // real path -> path in the package
 	linked  map[string]bool   // paths in the package that hard links lead to
 	there   map[string]*plist.Entry
 	inodes  map[string]capture.Inode
 	goals   map[string]goal
-	sources sourceMap // of goals from the store
+	sources sourceMap          // of goals from the store
+	texts   map[string]string  // of goals from texts, by real path
+	bases   *plist.List        // what edited files may become again
+	kept    map[string]bool    // libraries of the old version that stay the package's
+	merges  []Merge            // of the record to be
+	edits   []Edit             // that the transaction makes
+	ours    []Edit             // of the record to be
+	owners  map[ownerID]uint32 // numbers of the package's accounts that are others here
 
 	refused Refused
 	notes   []string
@@ -57,11 +66,28 @@ func (r *Root) newPlanner(name string, policy Policy) (*planner, error) {
 		Root: r, policy: policy, records: records, old: records[name],
 		named: make(map[string]string), linked: make(map[string]bool), there: make(map[string]*plist.Entry),
 		inodes: make(map[string]capture.Inode), goals: make(map[string]goal), sources: make(sourceMap),
+		bases: &plist.List{}, texts: make(map[string]string), kept: make(map[string]bool), owners: make(map[ownerID]uint32),
 	}
-	if p.old != nil {
-		p.sources = p.old.sources
+	if p.old == nil {
+		return p, nil
 	}
-	return p, nil
+	p.sources, p.bases = p.old.sources, p.old.Displaced
+	p.was, err = r.packaged(p.old)
+	return p, err
+}
+
+// packaged returns what a package packed, by real paths.
+func (r *Root) packaged(rec *Record) (map[string]*plist.Entry, error) {
+	l := rec.Packaged.Packed()
+	at, dirs := make(map[string]*plist.Entry, len(l.Entries)), newDirs(r, l)
+	for i := range l.Entries {
+		real, err := dirs.place(l.Entries[i].Path)
+		if err != nil {
+			return nil, err
+		}
+		at[real] = &l.Entries[i]
+	}
+	return at, nil
 }
 
 func (p *planner) refuse(path, hint, format string, args ...any) {
@@ -86,18 +112,25 @@ func (r *Root) PlanUnpack(pkg Package, policy Policy) (*Plan, error) {
 		p.refuse("", "", "%v", err)
 		return nil, p.refused
 	}
-	if err := p.wantPackage(); err != nil {
-		return nil, err
+	if policy.Replace && p.old == nil {
+		return nil, fmt.Errorf("%s: %w", l.Name, ErrNotInstalled)
+	}
+	for _, want := range []func() error{p.wantAccounts, p.wantPackage, p.wantOldGone, p.wantLibraries, p.wantEdits} {
+		if err := want(); err != nil {
+			return nil, err
+		}
 	}
 	p.noteShared(pkg.List)
-	if err := p.wantOldGone(); err != nil {
-		return nil, err
-	}
 	t := Transaction{Verb: "unpack", Name: l.Name, Version: l.Version}
 	if p.old != nil {
 		t.Verb = "replace"
 	}
-	return p.plan(t)
+	plan, err := p.plan(t)
+	if err == nil {
+		plan.Is = p.record(&plan.Transaction, pkg.List)
+		plan.recorded = plan.Number
+	}
+	return plan, err
 }
 
 // PlanRemove plans to take an installed package away, and to bring back what was
@@ -110,8 +143,11 @@ func (r *Root) PlanRemove(name string, policy Policy) (*Plan, error) {
 	if p.old == nil {
 		return nil, fmt.Errorf("%s: %w", name, ErrNotInstalled)
 	}
-	if err := p.wantOldGone(); err != nil {
-		return nil, err
+	p.edits = inverse(p.old.Edits)
+	for _, want := range []func() error{p.wantOldGone, p.wantLibraries, p.wantEdits} {
+		if err := want(); err != nil {
+			return nil, err
+		}
 	}
 	return p.plan(Transaction{Verb: "remove", Name: name, Version: p.old.Packaged.Version, drops: true})
 }
@@ -156,7 +192,12 @@ func (p *planner) plan(t Transaction) (*Plan, error) {
 	if t.Number, err = p.nextNumber(); err != nil {
 		return nil, err
 	}
-	t.Time = time.Now()
+	if t.Number > 1 {
+		if t.Previous, err = p.journalDigest(p.at(historyName, strconv.Itoa(t.Number-1))); err != nil {
+			return nil, err
+		}
+	}
+	t.Time, t.Edits = p.now(), p.edits
 	t.Before, t.After = p.before(&t), p.after(&t)
 	if err := p.checkSteps(&t); err != nil {
 		return nil, err
@@ -169,11 +210,7 @@ func (p *planner) plan(t Transaction) (*Plan, error) {
 			return nil, err
 		}
 	}
-	plan := &Plan{Transaction: t, Notes: p.notes, open: p.open}
-	if p.pkg.List != nil {
-		plan.record, plan.recorded = p.record(&t), t.Number
-	}
-	return plan, nil
+	return &Plan{Transaction: t, Notes: p.notes, Was: p.old, open: p.open, pristine: p.openPristine}, nil
 }
 
 // before lists what is at the goals' paths now.
@@ -231,7 +268,11 @@ func (p *planner) after(t *Transaction) *plist.List {
 
 // checkSteps looks for what would stop a step that is planned.
 func (p *planner) checkSteps(t *Transaction) error {
-	for _, s := range steps(t.Before, t.After) {
+	all := steps(t.Before, t.After)
+	if err := p.checkStored(t, all); err != nil {
+		return err
+	}
+	for _, s := range all {
 		if s.before != nil && s.before.Flags&pinned != 0 {
 			p.refuse(s.path, "chattr -ia /"+s.path, "is immutable or append-only")
 		}
@@ -256,6 +297,8 @@ func (p *planner) open(e *plist.Entry) (plist.File, error) {
 		return p.pkg.Tree.Open(p.named[e.Path])
 	case fromStore:
 		return p.openKept(p.sources[e.Path])
+	case fromText:
+		return textFile{strings.NewReader(p.texts[e.Path])}, nil
 	}
 	return p.sys.openFile(e.Path)
 }
@@ -266,4 +309,28 @@ func (r *Root) openKept(source string) (plist.File, error) {
 		return nil, err // not a nil *os.File in a File
 	}
 	return f, nil
+}
+
+// A textFile is content that was made here.
+type textFile struct{ *strings.Reader }
+
+func (textFile) Close() error { return nil }
+
+// wantText makes a text the content of the file that is at a path.
+func (p *planner) wantText(now *plist.Entry, text string) error {
+	e := *now
+	var err error
+	e.Digest, err = capture.Digest(strings.NewReader(text))
+	e.Size, e.ModTime, e.Link = int64(len(text)), p.now(), ""
+	if base := p.bases.Find(e.Path); base != nil && !contentDiffers(base, &e) {
+		e.ModTime = base.ModTime // it is what it was
+	}
+	p.goals[e.Path], p.texts[e.Path] = goal{entry: &e, from: fromText}, text
+	return err
+}
+
+// readText returns the content of a small file of the root.
+func (p *planner) readText(real string) (string, error) {
+	text, err := p.readFile(real)
+	return string(text), err
 }

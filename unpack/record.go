@@ -1,12 +1,8 @@
 package unpack
 
 import (
-	"bytes"
-	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/sandbox-install/sandbox-install/plist"
 )
@@ -27,8 +23,17 @@ type Record struct {
 	// it was not there.
 	Displaced *plist.List
 
-	// sources says where the content of what was displaced is.
-	sources sourceMap
+	// Merges are the configuration files that the user has changed and the package
+	// too, and that wait for being merged.
+	Merges []Merge
+
+	// Edits are the lines that the package has in shared files. All are additions.
+	Edits []Edit
+
+	sources  sourceMap      // where the content of what was displaced is
+	dir      string         // where it was read from; of a new one, where the old one was
+	pristine []plist.Digest // configuration as packaged, which is kept in dir
+	fresh    []plist.Digest // and what is to be kept besides
 }
 
 // Name returns the package's name.
@@ -36,31 +41,19 @@ func (r *Record) Name() string { return r.Packaged.Name }
 
 // marshal returns a line a path.
 func (m sourceMap) marshal() []byte {
-	var b bytes.Buffer
+	var b quotedLines
 	for _, path := range slices.SortedFunc(maps.Keys(m), plist.ComparePaths) {
-		fmt.Fprintf(&b, "%q %q\n", path, m[path])
+		b.add(path, m[path])
 	}
-	return b.Bytes()
+	return b
 }
 
 // unmarshal is the inverse of marshal.
 func (m sourceMap) unmarshal(text []byte) error {
-	for line := range strings.Lines(string(text)) {
-		first, err := strconv.QuotedPrefix(line)
-		if err != nil {
-			return fmt.Errorf("%q: %w", line, err)
-		}
-		path, err := strconv.Unquote(first)
-		if err != nil {
-			return fmt.Errorf("%q: %w", line, err)
-		}
-		source, err := strconv.Unquote(strings.TrimSpace(line[len(first):]))
-		if err != nil {
-			return fmt.Errorf("%q: %w", line, err)
-		}
-		m[path] = source
-	}
-	return nil
+	return readQuoted(text, 2, func(words []string) error {
+		m[words[0]] = words[1]
+		return nil
+	})
 }
 
 // subset returns the entries of l that are to be kept, hard links repaired: the

@@ -9,9 +9,13 @@ import (
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
-// record makes the new record of the package.
-func (p *planner) record(t *Transaction) *Record {
-	rec := &Record{Transaction: t.Number, Packaged: p.pkg.List, sources: make(sourceMap)}
+// record makes the new record of the package, whose whole list is given.
+func (p *planner) record(t *Transaction, whole *plist.List) *Record {
+	rec := &Record{Transaction: t.Number, Packaged: whole, Merges: p.merges, Edits: p.ours, sources: make(sourceMap)}
+	p.recordPristine(rec)
+	for real := range p.kept {
+		p.named[real] = real
+	}
 	mine := func(e *plist.Entry) bool { _, ok := p.named[e.Path]; return ok }
 	rec.Installed = subset(t.After, mine)
 	for real := range p.named {
@@ -40,11 +44,26 @@ func (p *planner) record(t *Transaction) *Record {
 			rec.sources[real] = source
 		}
 	}
+	for _, edit := range p.ours {
+		if e := p.beforeEdits(edit.Path, t); e != nil {
+			base.Entries = append(base.Entries, *e)
+		}
+	}
+	base.Sort()
+	base.Entries = slices.CompactFunc(base.Entries, func(a, b plist.Entry) bool { return a.Path == b.Path })
 	rec.Displaced = subset(base, func(*plist.Entry) bool { return true })
 	for _, l := range []*plist.List{rec.Installed, rec.Displaced} {
 		l.Name, l.Version = t.Name, t.Version
 	}
 	return rec
+}
+
+// beforeEdits returns what a shared file was before the package's lines came.
+func (p *planner) beforeEdits(real string, t *Transaction) *plist.Entry {
+	if p.old != nil && slices.ContainsFunc(p.old.Edits, func(e Edit) bool { return e.Path == real }) {
+		return p.old.Displaced.Find(real)
+	}
+	return t.Before.Find(real)
 }
 
 // base returns what was at a path before any package was, and whether that is
@@ -53,7 +72,7 @@ func (p *planner) base(real string, t *Transaction) (e *plist.Entry, fresh bool)
 	if p.old != nil && p.old.Installed.Find(real) != nil {
 		return p.old.Displaced.Find(real), false
 	}
-	if owner := p.otherOwner(real); owner != "" {
+	if owner := p.otherOwner(real); owner != "" && !p.takes(real) {
 		return p.records[owner].Displaced.Find(real), false
 	}
 	return t.Before.Find(real), true

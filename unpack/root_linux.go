@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +20,8 @@ type Root struct {
 	dir   *os.File
 	owner uint32 // of the directory itself
 	state string // real path of the state directory
+
+	now func() time.Time // time.Now, but in tests
 }
 
 // Open opens a directory as the root of packages. It changes nothing.
@@ -27,7 +30,7 @@ func Open(dir string, o Options) (*Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Root{sys: &system{root: int(f.Fd())}, dir: f}
+	r := &Root{sys: &system{root: int(f.Fd())}, dir: f, now: time.Now}
 	if err := r.prepare(o); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), f.Close())
 	}

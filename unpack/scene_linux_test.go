@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -96,6 +97,7 @@ func makePackage(t testing.TB, before, after, version string) string {
 	}
 	for old, now := range pairs(b, a) {
 		switch {
+		case now != nil && now.Path == "etc/group": // is shared: see sceneAccounts
 		case old == nil:
 			l.Entries = append(l.Entries, *now)
 		case now == nil:
@@ -113,6 +115,9 @@ func makePackage(t testing.TB, before, after, version string) string {
 	}
 	l = subset(l, func(*plist.Entry) bool { return true })
 	l.Name, l.Version, l.Prefix = "thing", version, "/"
+	if a.Find("etc/group") != nil {
+		l.Accounts = sceneAccounts
+	}
 	root, err := os.OpenRoot(after)
 	check(t, err)
 	name := filepath.Join(t.TempDir(), version+".tar")
@@ -136,6 +141,7 @@ func open(t testing.TB, dir string) *Root {
 	t.Helper()
 	r, err := Open(dir, Options{})
 	check(t, err)
+	r.now = func() time.Time { return sceneTime }
 	t.Cleanup(func() { check(t, r.Close()) })
 	return r
 }
@@ -162,9 +168,16 @@ func unpackFile(r *Root, name string, policy Policy) (*Done, error) {
 	return r.Unpack(pkg, policy)
 }
 
+// sceneAccounts is what every scene's installation adds to etc/group, at sceneTime.
+var (
+	sceneAccounts = []plist.Account{{Kind: plist.AccountGroup, Line: "things:4242:"}}
+	sceneTime     = time.Date(2020, 2, 2, 2, 2, 2, 0, time.UTC)
+)
+
 // base is a root with all kinds of files, as a script makes it.
 const base = `
 	mkdir -p usr/bin usr/lib etc gone/deep d2f full var/lib
+	echo root:x:0: > etc/group
 	ln -s usr/lib lib
 	echo old > usr/bin/changed; echo same > usr/bin/same; echo gone > usr/bin/gone
 	echo a > gone/a; echo b > gone/deep/b; ln gone/a gone/deep/a2; ln -s nowhere gone/deep/l
@@ -191,6 +204,8 @@ const installation = `
 	ln zlinked aa-first
 	mkdir -p new/deep/er; echo "n $v" > new/n; echo "lib $v" > usr/lib/libnew.so; ln new/n new/deep/n2; ln new/n usr/bin/n3
 	truncate -s 300000 new/sparse; printf x | dd of=new/sparse bs=1 seek=200000 conv=notrunc status=none
+	printf "conf\n\n$v\n" > etc/app.conf
+	echo things:x:4242: >> etc/group; touch -d '2020-02-02 02:02:02' etc/group
 	mkfifo -m 640 new/fifo; : > new/empty; printf '' > "$(printf 'new/nasty\nname\377')"
 	setfattr -n user.dir -v x new/deep; chmod 1777 full; chmod 2755 new
 	if [ "$v" = 2 ]; then echo two > only2; else echo one > only1; mkdir dir1; echo o > dir1/o; fi

@@ -108,10 +108,12 @@ func (g *stager) file(e *plist.Entry, name string) (err error) {
 		return err
 	}
 	if digest != e.Digest || w.size != e.Size {
-		return errors.New("the content is not the one in the packing list")
+		return errFalseContent
 	}
 	return out.Truncate(w.size) // a hole at the end
 }
+
+var errFalseContent = errors.New("the content is not the one in the packing list")
 
 // isSparse reports whether a file has holes.
 func isSparse(f plist.File, size int64) bool {

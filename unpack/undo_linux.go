@@ -12,9 +12,9 @@ import (
 )
 
 // PlanUndo plans to bring back what was there before a transaction; 0 means the
-// last one that is neither an undo nor undone. It is refused where the root is not
-// as the transaction left it.
-func (r *Root) PlanUndo(number int) (*Plan, error) {
+// last one that is neither an undo nor undone. Where the root is not as the
+// transaction left it, that is refused, or what Policy's Save and KeepMine say.
+func (r *Root) PlanUndo(number int, policy Policy) (*Plan, error) {
 	if number == 0 {
 		var err error
 		if number, err = r.lastDone(); err != nil {
@@ -29,26 +29,29 @@ func (r *Root) PlanUndo(number int) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := r.newPlanner(t.Name, Policy{})
+	p, err := r.newPlanner(t.Name, policy)
 	if err != nil {
 		return nil, err
 	}
 	if err := p.checkRecord(t); err != nil {
 		return nil, err
 	}
-	p.sources = storedBy(t)
+	p.sources, p.edits, p.bases = storedBy(t), inverse(t.Edits), t.Before
 	if err := p.wantUndone(t); err != nil {
+		return nil, err
+	}
+	if err := p.wantEdits(); err != nil {
 		return nil, err
 	}
 	plan, err := p.plan(Transaction{Verb: "undo", Undoes: number, Name: t.Name, Version: t.Version})
 	if err != nil {
 		return nil, err
 	}
-	if plan.record, err = r.readRecord(path.Join(dir, oldRecordDir)); err != nil {
+	if plan.Is, err = r.readRecord(path.Join(dir, oldRecordDir)); err != nil {
 		return nil, err
 	}
-	if plan.drops = plan.record == nil; !plan.drops {
-		plan.recorded, plan.Version = plan.record.Transaction, plan.record.Packaged.Version
+	if plan.drops = plan.Is == nil; !plan.drops {
+		plan.recorded, plan.Version = plan.Is.Transaction, plan.Is.Packaged.Version
 	}
 	return plan, nil
 }
@@ -87,10 +90,17 @@ func (p *planner) checkRecord(t *Transaction) error {
 
 // wantUndone sets the goals to what was there before a transaction.
 func (p *planner) wantUndone(t *Transaction) error {
+	edited := make(map[string]bool)
+	for _, e := range t.Edits {
+		edited[e.Path] = true
+	}
 	for b, a := range pairs(t.Before, t.After) {
 		e := a
 		if a == nil {
 			e = b
+		}
+		if edited[e.Path] { // see wantEdits
+			continue
 		}
 		now, err := p.look(e.Path)
 		if err != nil {
@@ -116,11 +126,27 @@ func (p *planner) undo(b, a, now *plist.Entry) {
 	case a == nil && now.Mode.IsDir() && b.Mode.IsDir():
 		p.leave(now) // somebody has made it again
 	case a == nil:
-		p.refuse(b.Path, "", "was made after the transaction that deleted it")
+		p.undoOther(b.Path, b, now, "was made after the transaction that deleted it")
 	case now == nil && b == nil:
 	case now == nil || firstDifference([]plist.Entry{*a}, []plist.Entry{*now}, andHash) != "":
-		p.refuse(a.Path, "", "was modified since the transaction")
+		p.undoOther(a.Path, b, now, "was modified since the transaction")
 	default:
 		p.restore(a.Path, b)
+	}
+}
+
+// undoOther decides about a path where the root is not as the transaction left it.
+func (p *planner) undoOther(real string, b, now *plist.Entry, what string) {
+	switch {
+	case p.policy.Save:
+		p.note(real, "%s; that is kept", what)
+		p.restore(real, b)
+	case p.policy.KeepMine && now != nil:
+		p.note(real, "%s, and is left", what)
+		p.leave(now)
+	case p.policy.KeepMine:
+		p.note(real, "was deleted, and stays so")
+	default:
+		p.refuse(real, "--save keeps yours aside, --keep-mine leaves it", "%s", what)
 	}
 }

@@ -19,7 +19,7 @@ func TestLaws(t *testing.T) {
 	}
 	undo := func(n int) {
 		t.Helper()
-		_, err := r.Undo(n)
+		_, err := r.Undo(n, Policy{})
 		check(t, err)
 	}
 	remove := func() {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/sandbox-install/sandbox-install/plist"
 )
@@ -14,6 +13,7 @@ type Done struct {
 	Transaction
 	Notes     []string  // what a person should know, a sentence each
 	Recovered *Recovery // of an earlier transaction; nil if there was nothing to do
+	Was, Is   *Record   // see Plan
 }
 
 // Unpack puts a package over the root: all of it, or nothing.
@@ -27,8 +27,8 @@ func (r *Root) Remove(name string, policy Policy) (*Done, error) {
 }
 
 // Undo brings back what was there before a transaction; see PlanUndo.
-func (r *Root) Undo(number int) (*Done, error) {
-	return r.change(func() (*Plan, error) { return r.PlanUndo(number) })
+func (r *Root) Undo(number int, policy Policy) (*Done, error) {
+	return r.change(func() (*Plan, error) { return r.PlanUndo(number, policy) })
 }
 
 // change plans and carries out. The first plan in a root is made twice: one that
@@ -62,7 +62,7 @@ func (r *Root) changeLocked(plan func() (*Plan, error)) (*Done, error) {
 		return done, err
 	}
 	kept, err := r.carryOut(p)
-	done.Transaction, done.Notes = p.Transaction, append(p.Notes, kept...)
+	done.Transaction, done.Notes, done.Was, done.Is = p.Transaction, append(p.Notes, kept...), p.Was, p.Is
 	return done, err
 }
 
@@ -113,7 +113,8 @@ func (r *Root) Package(name string) (*Record, error) {
 }
 
 // Owners returns the names of the packages that have a path, which may lead
-// through symlinks of the root. Directories may have several.
+// through symlinks of the root. Directories may have several; of a file that was
+// taken it is the one that took it.
 func (r *Root) Owners(path string) ([]string, error) {
 	real, err := newDirs(r, &plist.List{}).place(path)
 	if err != nil {
@@ -124,34 +125,18 @@ func (r *Root) Owners(path string) ([]string, error) {
 		return nil, err
 	}
 	var names []string
+	var last *Record // that has a file there
 	for _, rec := range all {
-		if e := rec.Installed.Find(real); e != nil && e.Op != plist.OpDelete {
+		switch e := rec.Installed.Find(real); {
+		case e == nil || e.Op == plist.OpDelete:
+		case e.Mode.IsDir():
 			names = append(names, rec.Name())
+		case last == nil || rec.Transaction > last.Transaction:
+			last = rec
 		}
+	}
+	if last != nil {
+		names = append(names, last.Name())
 	}
 	return names, nil
-}
-
-// History returns the transactions that were done, the oldest first.
-func (r *Root) History() ([]*Transaction, error) {
-	names, err := r.names(historyName)
-	if err != nil {
-		return nil, err
-	}
-	var numbers []int
-	for _, name := range names {
-		if n, err := strconv.Atoi(name); err == nil {
-			numbers = append(numbers, n)
-		}
-	}
-	slices.Sort(numbers)
-	all := make([]*Transaction, 0, len(numbers))
-	for _, n := range numbers {
-		t, err := r.readJournal(r.at(historyName, strconv.Itoa(n)))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, t)
-	}
-	return all, nil
 }

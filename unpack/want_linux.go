@@ -40,6 +40,7 @@ func (p *planner) wantPackage() error {
 			continue
 		}
 		e.Path = real
+		e.UID, e.GID = p.ownerHere(accountUser, e.UID), p.ownerHere(accountGroup, e.GID)
 		e.Xattrs = withoutLayout(maps.Clone(e.Xattrs)) // of a package made on XFS
 		if e.IsHardlink() {
 			if e.Link, err = dirs.place(e.Link); err != nil {
@@ -74,9 +75,12 @@ func (p *planner) wantEntry(e *plist.Entry) error {
 		return err
 	}
 	e = p.asUser(e)
-	if owner := p.otherOwner(e.Path); owner != "" && !p.shares(e, now) {
-		p.refuse(e.Path, "", "belongs to package %s", owner)
-		return nil
+	if owner := p.otherOwner(e.Path); owner != "" && !p.shares(e, now) && !p.hasTaken(e.Path, owner) {
+		if !p.takes(e.Path) {
+			p.refuse(e.Path, "--take /"+e.Path+" lets this package have it as long as it is installed", "belongs to package %s", owner)
+			return nil
+		}
+		p.note(e.Path, "is taken from package %s, and comes back with the removal", owner)
 	}
 	switch {
 	case e.Op == plist.OpDelete:
@@ -88,6 +92,9 @@ func (p *planner) wantEntry(e *plist.Entry) error {
 		delete(p.named, e.Path)
 	case isAdjustment(e):
 		p.wantAdjusted(e, now)
+	case now == nil && p.isConfig(p.was[e.Path]):
+		p.note(e.Path, "was deleted and stays so")
+		p.goals[e.Path] = goal{}
 	case now == nil:
 		p.want(e, fromPackage)
 	case now.Mode.IsDir() && e.Mode.IsDir():
@@ -193,98 +200,6 @@ func (p *planner) wantDir(e, now *plist.Entry) {
 	p.leave(now)
 }
 
-// wantOver decides what happens to what is in the way of an entry.
-func (p *planner) wantOver(e, now *plist.Entry) error {
-	if e.Mode.IsDir() && now.Mode.Type() == fs.ModeSymlink && e.Changed&plist.ChangedType == 0 {
-		return p.wantThrough(e, now)
-	}
-	was := p.installed(e.Path)
-	switch {
-	case was == nil && same(now, e):
-		p.leave(now)
-		if p.isLinked(e) {
-			p.join(e)
-		}
-	case was == nil && e.Op == plist.OpModify, was != nil && same(now, was):
-		p.want(e, fromPackage)
-	case was != nil && same(was, e):
-		p.note(e.Path, "was modified and stays so; the package's has not changed")
-		p.leave(now)
-	case p.policy.KeepMine:
-		p.note(e.Path, "stays as it is; the package's is left out")
-		p.leave(now)
-	case p.policy.Save:
-		p.note(e.Path, "gives way to the package's, and is kept")
-		p.want(e, fromPackage)
-	case was != nil:
-		p.refuse(e.Path, giveWay, "was modified since it was unpacked")
-	default:
-		p.refuse(e.Path, giveWay, "is there already, is different, and belongs to no package")
-	}
-	return nil
-}
-
-const giveWay = "--save keeps yours aside, --keep-mine leaves it and the package's out"
-
-// wantThrough is about a directory of the package where a symlink is: it stays if
-// it leads to a directory.
-func (p *planner) wantThrough(e, now *plist.Entry) error {
-	real, err := p.resolve(e.Path)
-	if err != nil {
-		p.refuse(e.Path, "", "%v", err)
-		return nil
-	}
-	target, err := p.look(real)
-	if err != nil {
-		return err
-	}
-	if target == nil || !target.Mode.IsDir() {
-		p.refuse(e.Path, "", "is a symlink to no directory")
-		return nil
-	}
-	p.leave(now)
-	return nil
-}
-
-// installed returns what the old version of the package has at a path.
-func (p *planner) installed(real string) *plist.Entry {
-	if p.old == nil {
-		return nil
-	}
-	if e := p.old.Installed.Find(real); e != nil && e.Op != plist.OpDelete {
-		return e
-	}
-	return nil
-}
-
-// same compares what two entries say of a file, but for times: to be written
-// again is no change.
-func same(a, b *plist.Entry) bool {
-	c := *b
-	c.ModTime = a.ModTime
-	return capture.Difference(a, &c) == 0
-}
-
-// otherOwner returns the name of another package that has something at a path.
-func (p *planner) otherOwner(real string) string {
-	for _, name := range slices.Sorted(maps.Keys(p.records)) {
-		rec := p.records[name]
-		if rec == p.old {
-			continue
-		}
-		if e := rec.Installed.Find(real); e != nil && e.Op != plist.OpDelete {
-			return name
-		}
-	}
-	return ""
-}
-
-// shares reports whether an entry leaves alone what another package has there:
-// packages share directories.
-func (p *planner) shares(e, now *plist.Entry) bool {
-	return now != nil && e.Op != plist.OpDelete && e.Mode.IsDir() && e.Changed == 0
-}
-
 // wantParents adds the directories that the package needs and that neither it has
 // nor the root, or that the old version had added.
 func (p *planner) wantParents() error {
@@ -322,29 +237,4 @@ func (p *planner) wantParent(dir string, made time.Time) error {
 	}
 	p.leave(now)
 	return nil
-}
-
-// asUser returns the entry as this user can have it.
-func (p *planner) asUser(e *plist.Entry) *plist.Entry {
-	if os.Geteuid() == 0 || !e.Described() {
-		return e
-	}
-	own := *e
-	own.UID, own.GID = uint32(os.Geteuid()), uint32(os.Getegid())
-	if own.UID != e.UID && own.Mode&(fs.ModeSetuid|fs.ModeSetgid) != 0 && !own.Mode.IsDir() {
-		own.Mode &^= fs.ModeSetuid | fs.ModeSetgid
-		p.note(e.Path, "is not set-id, because it will be yours")
-	}
-	own.Xattrs = maps.Clone(e.Xattrs)
-	maps.DeleteFunc(own.Xattrs, func(name, _ string) bool {
-		theirs := strings.HasPrefix(name, "security.") || strings.HasPrefix(name, "trusted.")
-		if theirs {
-			p.note(e.Path, "%s is left out: only the superuser may set it", name)
-		}
-		return theirs
-	})
-	if len(own.Xattrs) == 0 {
-		own.Xattrs = nil
-	}
-	return &own
 }

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
+
+	"github.com/sandbox-install/sandbox-install/capture"
 )
 
 // A work is a transaction being carried out, or recovered.
@@ -42,7 +45,7 @@ func (r *Root) newWork(t *Transaction) (*work, error) {
 //
 // Preconditions: the root is locked, and nothing is pending.
 func (r *Root) carryOut(p *Plan) ([]string, error) {
-	if err := r.writeJournal(&p.Transaction, p.record); err != nil {
+	if err := r.writeJournal(&p.Transaction, p.Is); err != nil {
 		return nil, errors.Join(err, r.sys.removeAll(r.at(unfinishedName)), ignoreMissing(r.dropPending()))
 	}
 	w, err := r.newWork(&p.Transaction)
@@ -84,6 +87,9 @@ func (w *work) stage(p *Plan) error {
 	if err := w.makeStore(); err != nil {
 		return err
 	}
+	if err := w.stagePristine(p); err != nil {
+		return err
+	}
 	for i := range w.steps {
 		s := &w.steps[i]
 		if !s.swaps() || s.after == nil {
@@ -98,6 +104,30 @@ func (w *work) stage(p *Plan) error {
 			return err
 		}
 		w.staged[s.number] = inode.Ino
+	}
+	return nil
+}
+
+// stagePristine puts configuration as packaged into the record to be.
+func (w *work) stagePristine(p *Plan) error {
+	if p.Is == nil {
+		return nil
+	}
+	for _, d := range p.Is.fresh {
+		in, err := p.pristine(d)
+		if err != nil {
+			return err
+		}
+		err = w.writeFile(w.at(pendingName, recordDir, pristineDir, d.String()), func(out io.Writer) error {
+			got, err := capture.Digest(io.TeeReader(in, out))
+			if err == nil && got != d {
+				err = errFalseContent
+			}
+			return err
+		})
+		if err := errors.Join(err, in.Close()); err != nil {
+			return err
+		}
 	}
 	return nil
 }
