@@ -122,6 +122,7 @@ func testInstaller(t *testing.T, in installer) {
 	unpack(t, base, got.tarball, ops)
 	want, have := since(start, before, after), since(start, before, takePicture(t, base))
 	samePicture(t, "places where base + tarball is not the native result", in.steady(t, want), in.steady(t, have))
+	testUnpack(t, in, start, before, after, got.tarball)
 	t.Logf("%d changes in %v", len(truth), time.Since(start).Round(time.Second))
 }
 

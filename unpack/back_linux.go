@@ -33,7 +33,7 @@ func (p *planner) wantOldGone() error {
 func (p *planner) wantBack(was, now *plist.Entry) {
 	base := p.old.Displaced.Find(was.Path)
 	switch taker := p.takenBy(was); {
-	case taker != "":
+	case taker != nil:
 		p.refuse(was.Path, "remove that first", "was taken by package %s", taker)
 	case now == nil:
 		p.restore(was.Path, base)
@@ -112,7 +112,7 @@ func (p *planner) isStored(real string) (bool, error) {
 
 func (p *planner) wantDirBack(was, now, base *plist.Entry) {
 	switch {
-	case p.otherOwner(was.Path) != "":
+	case p.otherOwner(was.Path) != nil:
 		p.leave(now)
 	case base == nil:
 		p.goals[was.Path] = goal{} // if it is empty: see wantEmptied

@@ -2,7 +2,6 @@ package unpack
 
 import (
 	"io/fs"
-	"maps"
 	"slices"
 
 	"github.com/sandbox-install/sandbox-install/capture"
@@ -89,20 +88,31 @@ func same(a, b *plist.Entry) bool {
 	return capture.Difference(a, &c) == 0
 }
 
-// otherOwner returns the name of another package that has something at a path, of
-// several the one that was installed last.
-func (p *planner) otherOwner(real string) string {
-	best := ""
-	for _, name := range slices.Sorted(maps.Keys(p.records)) {
-		rec := p.records[name]
-		if rec == p.old || best != "" && rec.Transaction < p.records[best].Transaction {
-			continue
-		}
-		if e := rec.Installed.Find(real); e != nil && e.Op != plist.OpDelete {
-			best = name
+// An other is another package that has a path.
+type other struct {
+	owner
+	in layer
+}
+
+func (o *other) String() string {
+	if o.in.base != "" {
+		return o.name + " of " + o.in.base
+	}
+	return o.name
+}
+
+// otherOwner returns the other package that has something at a path, of several the
+// one that was installed last; nil if there is none. Those of bases come first.
+func (p *planner) otherOwner(real string) *other {
+	for _, l := range slices.Backward(p.layers) {
+		for _, o := range slices.Backward(l.find(real)) {
+			if l.base == "" && p.old != nil && o.name == p.old.Name() {
+				continue
+			}
+			return &other{o, l}
 		}
 	}
-	return best
+	return nil
 }
 
 // shares reports whether an entry leaves alone what another package has there:
@@ -118,15 +128,21 @@ func (p *planner) takes(real string) bool {
 
 // hasTaken reports whether the old version took a path from its owner: of two
 // packages that have a file, the later one took it.
-func (p *planner) hasTaken(real, owner string) bool {
-	return p.installed(real) != nil && p.records[owner].Transaction < p.old.Transaction
+func (p *planner) hasTaken(real string, from *other) bool {
+	return p.installed(real) != nil && p.isBefore(from)
 }
 
-// takenBy returns the package that has taken a path from this one, or "".
-func (p *planner) takenBy(was *plist.Entry) string {
-	owner := p.otherOwner(was.Path)
-	if owner == "" || was.Mode.IsDir() || was.Op == plist.OpDelete || p.records[owner].Transaction < p.old.Transaction {
-		return ""
+func (p *planner) isBefore(o *other) bool {
+	return o.in.base != "" || o.transaction < p.old.Transaction
+}
+
+// takenBy returns the package that has taken a path from this one, or nil.
+func (p *planner) takenBy(was *plist.Entry) *other {
+	if was.Mode.IsDir() || was.Op == plist.OpDelete {
+		return nil
 	}
-	return owner
+	if o := p.otherOwner(was.Path); o != nil && !p.isBefore(o) {
+		return o
+	}
+	return nil
 }

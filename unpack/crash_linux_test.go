@@ -79,6 +79,7 @@ func perform(text string) int {
 		panic(err)
 	}
 	r.now = func() time.Time { return sceneTime }
+	r.indexAfter = 0
 	calls := 0
 	r.sys.fault = func(call, name string) error {
 		calls++

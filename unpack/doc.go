@@ -45,6 +45,7 @@
 //	                   configuration as packaged, and what waits for being merged
 //	history/N/         the journals of transactions that are done
 //	kept/N/            what transaction N displaced
+//	index              who has which path; made from the records, may be deleted
 //
 // Each journal of the history has the digest of the one before it.
 //

@@ -145,7 +145,7 @@ func (r *Root) Prune(keep Retention) (pruned []int, err error) {
 		return nil, err
 	}
 	for i, t := range all {
-		if i >= len(all)-keep.Transactions || time.Since(t.Time) <= keep.Age {
+		if i >= len(all)-keep.Transactions || r.now().Sub(t.Time) <= keep.Age {
 			continue
 		}
 		removed, err := r.pruneOne(t.Number, needed)
@@ -161,7 +161,7 @@ func (r *Root) Prune(keep Retention) (pruned []int, err error) {
 
 // neededObjects returns the objects of the store that removals bring back.
 func (r *Root) neededObjects() (map[string]bool, error) {
-	all, err := r.Packages()
+	all, err := r.records()
 	needed := make(map[string]bool)
 	for _, rec := range all {
 		for _, source := range rec.sources {

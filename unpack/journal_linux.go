@@ -59,6 +59,26 @@ func (r *Root) writeJournal(t *Transaction, rec *Record) error {
 
 // readJournal reads the transaction in a directory of the state.
 func (r *Root) readJournal(dir string) (*Transaction, error) {
+	t, err := r.readAbout(dir)
+	if err != nil {
+		return nil, err
+	}
+	if t.Before, err = r.readList(path.Join(dir, beforeFile)); err != nil {
+		return nil, err
+	}
+	if t.After, err = r.readList(path.Join(dir, afterFile)); err != nil {
+		return nil, err
+	}
+	text, err := r.readFile(path.Join(dir, editsFile))
+	if err != nil {
+		return nil, err
+	}
+	t.Edits, err = unmarshalEdits(text)
+	return t, err
+}
+
+// readAbout reads of a transaction all but what it changed.
+func (r *Root) readAbout(dir string) (*Transaction, error) {
 	text, err := r.readFile(path.Join(dir, aboutFile))
 	if err != nil {
 		return nil, err
@@ -67,17 +87,7 @@ func (r *Root) readJournal(dir string) (*Transaction, error) {
 	if err := t.unmarshal(text); err != nil {
 		return nil, fmt.Errorf("/%s: %w", dir, err)
 	}
-	if t.Before, err = r.readList(path.Join(dir, beforeFile)); err != nil {
-		return nil, err
-	}
-	if t.After, err = r.readList(path.Join(dir, afterFile)); err != nil {
-		return nil, err
-	}
-	if text, err = r.readFile(path.Join(dir, editsFile)); err != nil {
-		return nil, err
-	}
-	t.Edits, err = unmarshalEdits(text)
-	return t, err
+	return t, nil
 }
 
 // journalDigest is the digest of a transaction in the history: of all that says

@@ -5,7 +5,6 @@ import (
 	"debug/pe"
 	"io"
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -21,9 +20,12 @@ func (p *planner) wantLibraries() error {
 	if len(lost) == 0 {
 		return nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.records)) {
-		rec := p.records[name]
-		if rec == p.old {
+	all, err := p.Packages()
+	if err != nil {
+		return err
+	}
+	for _, rec := range all {
+		if p.old != nil && rec.Name() == p.old.Name() {
 			continue
 		}
 		for i := range rec.Installed.Entries {
@@ -37,7 +39,7 @@ func (p *planner) wantLibraries() error {
 			}
 			for _, library := range needs {
 				if real := lost[libraryName(library)]; real != "" {
-					p.lose(real, name, e.Path)
+					p.lose(real, rec.Name(), e.Path)
 				}
 			}
 		}

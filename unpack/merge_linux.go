@@ -57,11 +57,12 @@ func (r *Root) readPristine(rec *Record, d plist.Digest) (string, error) {
 
 // PlanConfig plans to resolve pending merges of a package, given by their real
 // paths.
-func (r *Root) PlanConfig(name string, resolve map[string]Resolution) (*Plan, error) {
+func (r *Root) PlanConfig(name string, resolve map[string]Resolution) (plan *Plan, err error) {
 	p, err := r.newPlanner(name, Policy{})
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, p.close()) }()
 	if p.old == nil {
 		return nil, fmt.Errorf("%s: %w", name, ErrNotInstalled)
 	}
@@ -77,7 +78,7 @@ func (r *Root) PlanConfig(name string, resolve map[string]Resolution) (*Plan, er
 			return nil, err
 		}
 	}
-	plan, err := p.plan(Transaction{Verb: "config", Name: name, Version: p.old.Packaged.Version})
+	plan, err = p.plan(Transaction{Verb: "config", Name: name, Version: p.old.Packaged.Version})
 	if err != nil {
 		return nil, err
 	}

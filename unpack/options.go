@@ -7,4 +7,8 @@ const DefaultState = "var/lib/sandbox-install"
 type Options struct {
 	// State is the state directory, an entry path; "" is DefaultState.
 	State string
+
+	// Base are host paths of state directories of layers below: packages there own
+	// paths of the root too. They are only read.
+	Base []string
 }

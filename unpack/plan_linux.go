@@ -33,11 +33,11 @@ type goal struct {
 // A planner compares what is wanted with what is there. It reads only.
 type planner struct {
 	*Root
-	policy  Policy
-	records map[string]*Record
-	old     *Record // of the package itself; nil if it is not installed
-	pkg     Package
-	was     map[string]*plist.Entry // real path -> entry of the old version, as packaged
+	policy Policy
+	layers []layer // who has what
+	old    *Record // of the package itself; nil if it is not installed
+	pkg    Package
+	was    map[string]*plist.Entry // real path -> entry of the old version, as packaged
 
 	named   map[string]string // real path -> path in the package
 	linked  map[string]bool   // paths in the package that hard links lead to
@@ -57,23 +57,38 @@ type planner struct {
 	notes   []string
 }
 
+// newPlanner makes a planner for a package. Close it.
 func (r *Root) newPlanner(name string, policy Policy) (*planner, error) {
-	records, err := r.records()
+	layers, err := r.openLayers()
 	if err != nil {
 		return nil, err
 	}
 	p := &planner{
-		Root: r, policy: policy, records: records, old: records[name],
+		Root: r, policy: policy, layers: layers,
 		named: make(map[string]string), linked: make(map[string]bool), there: make(map[string]*plist.Entry),
 		inodes: make(map[string]capture.Inode), goals: make(map[string]goal), sources: make(sourceMap),
 		bases: &plist.List{}, texts: make(map[string]string), kept: make(map[string]bool), owners: make(map[ownerID]uint32),
 	}
-	if p.old == nil {
-		return p, nil
+	if err := p.readOld(name); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+func (p *planner) close() error { return closeLayers(p.layers) }
+
+// readOld reads what is known of the installed version.
+func (p *planner) readOld(name string) (err error) {
+	if checkName(name) != nil {
+		return nil
+	}
+	p.old, err = p.layers[len(p.layers)-1].record(name)
+	if err != nil || p.old == nil {
+		return err
 	}
 	p.sources, p.bases = p.old.sources, p.old.Displaced
-	p.was, err = r.packaged(p.old)
-	return p, err
+	p.was, err = p.packaged(p.old)
+	return err
 }
 
 // packaged returns what a package packed, by real paths.
@@ -101,12 +116,13 @@ func (p *planner) note(path, format string, args ...any) {
 // PlanUnpack plans to put a package over the root, in the place of the one of the
 // same name if there is one. It changes nothing. The error is Refused if the
 // root or the package forbid it.
-func (r *Root) PlanUnpack(pkg Package, policy Policy) (*Plan, error) {
+func (r *Root) PlanUnpack(pkg Package, policy Policy) (plan *Plan, err error) {
 	l := pkg.List.Packed()
 	p, err := r.newPlanner(l.Name, policy)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, p.close()) }()
 	p.pkg = Package{l, pkg.Tree}
 	if err := checkName(l.Name); err != nil {
 		p.refuse("", "", "%v", err)
@@ -125,21 +141,22 @@ func (r *Root) PlanUnpack(pkg Package, policy Policy) (*Plan, error) {
 	if p.old != nil {
 		t.Verb = "replace"
 	}
-	plan, err := p.plan(t)
-	if err == nil {
-		plan.Is = p.record(&plan.Transaction, pkg.List)
-		plan.recorded = plan.Number
+	if plan, err = p.plan(t); err != nil {
+		return nil, err
 	}
+	plan.Is, err = p.record(&plan.Transaction, pkg.List)
+	plan.recorded = plan.Number
 	return plan, err
 }
 
 // PlanRemove plans to take an installed package away, and to bring back what was
 // there before it.
-func (r *Root) PlanRemove(name string, policy Policy) (*Plan, error) {
+func (r *Root) PlanRemove(name string, policy Policy) (plan *Plan, err error) {
 	p, err := r.newPlanner(name, policy)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, p.close()) }()
 	if p.old == nil {
 		return nil, fmt.Errorf("%s: %w", name, ErrNotInstalled)
 	}

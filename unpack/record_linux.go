@@ -10,7 +10,7 @@ import (
 )
 
 // record makes the new record of the package, whose whole list is given.
-func (p *planner) record(t *Transaction, whole *plist.List) *Record {
+func (p *planner) record(t *Transaction, whole *plist.List) (*Record, error) {
 	rec := &Record{Transaction: t.Number, Packaged: whole, Merges: p.merges, Edits: p.ours, sources: make(sourceMap)}
 	p.recordPristine(rec)
 	for real := range p.kept {
@@ -31,7 +31,10 @@ func (p *planner) record(t *Transaction, whole *plist.List) *Record {
 	stored := storedBy(t)
 	base := &plist.List{}
 	for _, real := range slices.SortedFunc(maps.Keys(p.named), plist.ComparePaths) {
-		e, fresh := p.base(real, t)
+		e, fresh, err := p.base(real, t)
+		if err != nil {
+			return nil, err
+		}
 		if e == nil {
 			continue
 		}
@@ -55,7 +58,7 @@ func (p *planner) record(t *Transaction, whole *plist.List) *Record {
 	for _, l := range []*plist.List{rec.Installed, rec.Displaced} {
 		l.Name, l.Version = t.Name, t.Version
 	}
-	return rec
+	return rec, nil
 }
 
 // beforeEdits returns what a shared file was before the package's lines came.
@@ -68,14 +71,20 @@ func (p *planner) beforeEdits(real string, t *Transaction) *plist.Entry {
 
 // base returns what was at a path before any package was, and whether that is
 // what is there now.
-func (p *planner) base(real string, t *Transaction) (e *plist.Entry, fresh bool) {
+func (p *planner) base(real string, t *Transaction) (e *plist.Entry, fresh bool, err error) {
 	if p.old != nil && p.old.Installed.Find(real) != nil {
-		return p.old.Displaced.Find(real), false
+		return p.old.Displaced.Find(real), false, nil
 	}
-	if owner := p.otherOwner(real); owner != "" && !p.takes(real) {
-		return p.records[owner].Displaced.Find(real), false
+	if other := p.otherOwner(real); other != nil && !p.takes(real) {
+		rec, err := other.in.record(other.name)
+		if err != nil {
+			return nil, false, err
+		}
+		if rec != nil {
+			return rec.Displaced.Find(real), false, nil
+		}
 	}
-	return t.Before.Find(real), true
+	return t.Before.Find(real), true, nil
 }
 
 // storedBy says where a transaction keeps what it displaces.

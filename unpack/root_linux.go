@@ -21,7 +21,10 @@ type Root struct {
 	owner uint32 // of the directory itself
 	state string // real path of the state directory
 
-	now func() time.Time // time.Now, but in tests
+	bases []*Root // layers below
+
+	now        func() time.Time // time.Now, but in tests
+	indexAfter int              // how many packages may have changed since the index was written
 }
 
 // Open opens a directory as the root of packages. It changes nothing.
@@ -30,12 +33,19 @@ func Open(dir string, o Options) (*Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Root{sys: &system{root: int(f.Fd())}, dir: f, now: time.Now}
+	r := &Root{sys: &system{root: int(f.Fd())}, dir: f, now: time.Now, indexAfter: indexAfter}
 	if err := r.prepare(o); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), f.Close())
 	}
+	if err := r.openBases(o.Base); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
 	return r, nil
 }
+
+// indexAfter is how many records a look-up may read; each takes about as long as
+// its package has files.
+const indexAfter = 16
 
 func (r *Root) prepare(o Options) error {
 	var st unix.Stat_t
@@ -58,7 +68,13 @@ func (r *Root) prepare(o Options) error {
 }
 
 // Close releases the root.
-func (r *Root) Close() error { return r.dir.Close() }
+func (r *Root) Close() error {
+	err := r.dir.Close()
+	for _, b := range r.bases {
+		err = errors.Join(err, b.Close())
+	}
+	return err
+}
 
 // checkState refuses a state directory that others may change.
 func (r *Root) checkState() error {

@@ -142,6 +142,7 @@ func open(t testing.TB, dir string) *Root {
 	r, err := Open(dir, Options{})
 	check(t, err)
 	r.now = func() time.Time { return sceneTime }
+	r.indexAfter = 0 // write it each time
 	t.Cleanup(func() { check(t, r.Close()) })
 	return r
 }

@@ -14,9 +14,8 @@ import (
 // PlanUndo plans to bring back what was there before a transaction; 0 means the
 // last one that is neither an undo nor undone. Where the root is not as the
 // transaction left it, that is refused, or what Policy's Save and KeepMine say.
-func (r *Root) PlanUndo(number int, policy Policy) (*Plan, error) {
+func (r *Root) PlanUndo(number int, policy Policy) (plan *Plan, err error) {
 	if number == 0 {
-		var err error
 		if number, err = r.lastDone(); err != nil {
 			return nil, err
 		}
@@ -33,6 +32,7 @@ func (r *Root) PlanUndo(number int, policy Policy) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, p.close()) }()
 	if err := p.checkRecord(t); err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (r *Root) PlanUndo(number int, policy Policy) (*Plan, error) {
 	if err := p.wantEdits(); err != nil {
 		return nil, err
 	}
-	plan, err := p.plan(Transaction{Verb: "undo", Undoes: number, Name: t.Name, Version: t.Version})
+	plan, err = p.plan(Transaction{Verb: "undo", Undoes: number, Name: t.Name, Version: t.Version})
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,8 @@ package unpack
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"slices"
 
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -62,11 +64,16 @@ func (r *Root) changeLocked(plan func() (*Plan, error)) (*Done, error) {
 		return done, err
 	}
 	kept, err := r.carryOut(p)
+	if err == nil {
+		if failed := r.updateIndex(); failed != nil { // look-ups do without it
+			kept = append(kept, fmt.Sprintf("the index could not be written: %v", failed))
+		}
+	}
 	done.Transaction, done.Notes, done.Was, done.Is = p.Transaction, append(p.Notes, kept...), p.Was, p.Is
 	return done, err
 }
 
-// records reads the records of all packages.
+// records reads the records of all packages of a root itself.
 func (r *Root) records() (map[string]*Record, error) {
 	names, err := r.names(packagesName)
 	if err != nil {
@@ -86,57 +93,58 @@ func (r *Root) records() (map[string]*Record, error) {
 }
 
 // Packages returns the records of all installed packages, in the order of their
-// names.
+// names; of one that a base has too, that of the root.
 func (r *Root) Packages() ([]*Record, error) {
-	records, err := r.records()
-	if err != nil {
-		return nil, err
+	records := make(map[string]*Record)
+	for _, layer := range append(slices.Clone(r.bases), r) {
+		in, err := layer.records()
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(records, in)
 	}
-	all := make([]*Record, 0, len(records))
-	for _, rec := range records {
-		all = append(all, rec)
-	}
-	slices.SortFunc(all, func(a, b *Record) int { return plist.ComparePaths(a.Name(), b.Name()) })
-	return all, nil
+	return slices.SortedFunc(maps.Values(records), func(a, b *Record) int { return plist.ComparePaths(a.Name(), b.Name()) }), nil
 }
 
-// Package returns the record of an installed package.
+// Package returns the record of an installed package, of the root or else of a base.
 func (r *Root) Package(name string) (*Record, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	rec, err := r.readRecord(r.at(packagesName, name))
-	if err == nil && rec == nil {
-		err = fmt.Errorf("%s: %w", name, ErrNotInstalled)
+	for _, layer := range slices.Backward(append(slices.Clone(r.bases), r)) {
+		if rec, err := layer.readRecord(layer.at(packagesName, name)); rec != nil || err != nil {
+			return rec, err
+		}
 	}
-	return rec, err
+	return nil, fmt.Errorf("%s: %w", name, ErrNotInstalled)
 }
 
 // Owners returns the names of the packages that have a path, which may lead
 // through symlinks of the root. Directories may have several; of a file that was
 // taken it is the one that took it.
-func (r *Root) Owners(path string) ([]string, error) {
+func (r *Root) Owners(path string) (names []string, err error) {
 	real, err := newDirs(r, &plist.List{}).place(path)
 	if err != nil {
 		return nil, err
 	}
-	all, err := r.Packages()
+	layers, err := r.openLayers()
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	var last *Record // that has a file there
-	for _, rec := range all {
-		switch e := rec.Installed.Find(real); {
-		case e == nil || e.Op == plist.OpDelete:
-		case e.Mode.IsDir():
-			names = append(names, rec.Name())
-		case last == nil || rec.Transaction > last.Transaction:
-			last = rec
+	defer func() { err = errors.Join(err, closeLayers(layers)) }()
+	for _, l := range layers {
+		for _, o := range l.find(real) {
+			names = append(names, o.name)
 		}
 	}
-	if last != nil {
-		names = append(names, last.Name())
+	if len(names) > 1 {
+		now, _, err := r.sys.lstat(real, noHash)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if !now.Mode.IsDir() {
+			names = names[len(names)-1:]
+		}
 	}
 	return names, nil
 }

@@ -75,7 +75,7 @@ func (p *planner) wantEntry(e *plist.Entry) error {
 		return err
 	}
 	e = p.asUser(e)
-	if owner := p.otherOwner(e.Path); owner != "" && !p.shares(e, now) && !p.hasTaken(e.Path, owner) {
+	if owner := p.otherOwner(e.Path); owner != nil && !p.shares(e, now) && !p.hasTaken(e.Path, owner) {
 		if !p.takes(e.Path) {
 			p.refuse(e.Path, "--take /"+e.Path+" lets this package have it as long as it is installed", "belongs to package %s", owner)
 			return nil
@@ -189,7 +189,7 @@ func (p *planner) wantDeleted(e, now *plist.Entry) {
 
 // wantDir is about a directory that is there already.
 func (p *planner) wantDir(e, now *plist.Entry) {
-	if p.old != nil && p.old.Installed.Find(e.Path) != nil && p.old.Displaced.Find(e.Path) == nil && p.otherOwner(e.Path) == "" {
+	if p.old != nil && p.old.Installed.Find(e.Path) != nil && p.old.Displaced.Find(e.Path) == nil && p.otherOwner(e.Path) == nil {
 		p.want(e, fromPackage) // the old version made it
 		return
 	}

@@ -18,6 +18,7 @@ import (
 type targetFlags struct {
 	root   string
 	state  string
+	base   []string
 	policy unpack.Policy
 	take   []string
 	config []string
@@ -41,6 +42,7 @@ func (f *targetFlags) register(cmd *cobra.Command) *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar(&f.root, "root", "/", "the root that packages are unpacked over, a `DIR`")
 	fl.StringVar(&f.state, "state", unpack.DefaultState, "state directory, a `PATH` inside the root")
+	fl.StringArrayVar(&f.base, "base", nil, "state `DIR` of a layer below, whose packages own their paths here too; may be repeated")
 	fl.BoolVar(&f.asJSON, "json", false, "print the result as JSON on standard output")
 	must(cmd.MarkFlagDirname("root"))
 	return cmd
@@ -96,7 +98,7 @@ func entryPath(what, p string) (string, error) {
 
 // with opens the root and calls do with it.
 func (f *targetFlags) with(do func(*unpack.Root) error) error {
-	r, err := unpack.Open(f.root, unpack.Options{State: f.state})
+	r, err := unpack.Open(f.root, unpack.Options{State: f.state, Base: f.base})
 	if err != nil {
 		return err
 	}
