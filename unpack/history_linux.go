@@ -114,7 +114,7 @@ func (r *Root) At(when time.Time) (int, error) {
 }
 
 // A Retention says which displaced objects are kept for undoing: those of the last
-// Transactions, and those that are no older than Age.
+// Transactions, and those that are younger than Age.
 type Retention struct {
 	Transactions int
 	Age          time.Duration
@@ -145,7 +145,7 @@ func (r *Root) Prune(keep Retention) (pruned []int, err error) {
 		return nil, err
 	}
 	for i, t := range all {
-		if i >= len(all)-keep.Transactions || r.now().Sub(t.Time) <= keep.Age {
+		if i >= len(all)-keep.Transactions || r.now().Sub(t.Time) < keep.Age {
 			continue
 		}
 		removed, err := r.pruneOne(t.Number, needed)
