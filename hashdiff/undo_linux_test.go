@@ -165,11 +165,18 @@ func TestRollBackFlags(t *testing.T) {
 	samePicture(t, capturetest.Take(t, dir), before)
 }
 
-func setFlag(t testing.TB, name string, flag int) {
+// setFlag sets one inode flag, or none, of those that keep a file from being
+// changed; the file system may not take away the others.
+func setFlag(t testing.TB, name string, flag uint32) {
 	t.Helper()
 	f, err := os.Open(name)
 	if err == nil {
-		err = errors.Join(unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flag), f.Close())
+		var flags uint32
+		if flags, err = unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS); err == nil {
+			flags = flags&^(unix.STATX_ATTR_APPEND|unix.STATX_ATTR_IMMUTABLE) | flag
+			err = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags))
+		}
+		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
 		need.Lacks(t, "inode flags", err)
