@@ -182,13 +182,18 @@ func (l *List) Brief() {
 	}
 }
 
-// Packed returns a copy of l with only the entries that go into a package, hard
-// links repaired as Brief does.
+// Strip leaves only the entries that go into a package, hard links repaired as
+// Brief does.
+func (l *List) Strip() {
+	l.Brief()
+	l.Entries = slices.DeleteFunc(l.Entries, func(e Entry) bool { return !e.Packed() })
+}
+
+// Packed returns a copy of l as Strip leaves it.
 func (l *List) Packed() *List {
 	out := *l
 	out.Entries = slices.Clone(l.Entries)
-	out.Brief()
-	out.Entries = slices.DeleteFunc(out.Entries, func(e Entry) bool { return !e.Packed() })
+	out.Strip()
 	return &out
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -174,27 +173,23 @@ func (f *packFlags) pack(ctx context.Context, stdio *stdio, s *summary, files ca
 	files.list.Brief()
 	base := filepath.Join(f.dir, f.name+"-"+f.version)
 	tarName := base + f.compress.Suffix()
-	text, textErr := f.text(stdio, base+".plist", files.list)
-
 	tar, err := f.writeTar(ctx, stdio, tarName, files, false)
 	if err != nil {
 		return err
 	}
 	defer tar.discard()
-	if textErr != nil {
+	list, err := f.writeList(stdio, base+".plist", files.list)
+	var unexpressible *dialect.Unexpressible
+	if errors.As(err, &unexpressible) {
 		return errors.Join(&hintedError{
-			fmt.Errorf("%s was not written: %w", base+".plist", textErr),
+			fmt.Errorf("%s was not written: %w", base+".plist", err),
 			"--plist-format native can hold it, and so does " + tarName,
 		}, rebased.save(), tar.commit())
 	}
-	list, err := create(base+".plist", 0o644)
 	if err != nil {
 		return err
 	}
 	defer list.discard()
-	if _, err := list.Write(text); err != nil {
-		return err
-	}
 	if err := errors.Join(tar.finish(), list.finish()); err != nil {
 		return err
 	}
@@ -211,29 +206,29 @@ func (f *packFlags) pack(ctx context.Context, stdio *stdio, s *summary, files ca
 // formatAuto is the text form that porters know, if it can hold all names.
 const formatAuto = "auto"
 
-// text is the packing list in the wanted text form.
-func (f *packFlags) text(stdio *stdio, name string, l *plist.List) ([]byte, error) {
+// writeList writes what is packed in the wanted text form, beside its final name.
+// It is the last to use the list, and takes the rest out of it.
+func (f *packFlags) writeList(stdio *stdio, name string, l *plist.List) (*output, error) {
+	out, err := create(name, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	l.Strip()
 	format := f.format.value
 	if format == formatAuto {
 		format = "pkgsrc"
 	}
-	text, err := packedText(format, l)
+	err = dialect.Write(out, format, l)
 	var unexpressible *dialect.Unexpressible
 	if f.format.value == formatAuto && errors.As(err, &unexpressible) {
 		fmt.Fprintf(stdio.err, "sandbox-install: %s is in the native form: %v\n", name, err)
-		return packedText(dialect.Native, l)
+		err = dialect.Write(out, dialect.Native, l)
 	}
-	return text, err
-}
-
-// packedText is a list of what is packed.
-func packedText(format string, l *plist.List) ([]byte, error) {
-	if format == dialect.Native { // the others leave out the rest by themselves
-		l = l.Packed()
+	if err != nil {
+		out.discard()
+		return nil, err
 	}
-	var text bytes.Buffer
-	err := dialect.Write(&text, format, l)
-	return text.Bytes(), err
+	return out, nil
 }
 
 // writeTar writes a tarball beside its final name.

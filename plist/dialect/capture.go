@@ -3,6 +3,7 @@ package dialect
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,19 +19,75 @@ const written = plist.ChangedContent | plist.ChangedType | plist.ChangedTime
 
 // items turns what l packs into items, as it is: below the prefix, then outside
 // of it, and at last comments about what no packing list can say. The list must
-// be valid.
-func (d *dialect) items(l *plist.List) []Item {
-	places, told := placesOf(l)
-	var in, out section
+// be valid. It may be long: an item is made when its turn comes.
+func (d *dialect) items(l *plist.List) iter.Seq[Item] {
+	var in, out placement
+	places := placesOf(l)
 	for i := range places {
 		p := &places[i]
-		sec := &in
 		if p.outside {
-			sec = &out
+			out.add(p, d.walk)
+		} else {
+			in.add(p, d.walk)
 		}
-		sec.add(p, p.item(), d.walk)
 	}
-	return slices.Concat(join(in.items(), out.items()), told)
+	in.sort()
+	out.sort()
+	return func(yield func(Item) bool) {
+		_ = yield(Item{Kind: KindID}) &&
+			in.each(yield) &&
+			(out.empty() || yield(Item{Kind: KindPrefix, Path: "/"})) &&
+			out.each(yield) &&
+			remarks(l, yield)
+	}
+}
+
+// A placement is a [section] of places that have not become items yet.
+type placement struct{ files, dirs []*place }
+
+func (s *placement) add(p *place, walk bool) {
+	it := p.item()
+	switch p.rank(&it, walk) {
+	case amongFiles:
+		s.files = append(s.files, p)
+	case amongDirs:
+		s.dirs = append(s.dirs, p)
+	}
+}
+
+func (s *placement) sort() {
+	slices.SortFunc(s.files, comparePlaces)
+	slices.SortFunc(s.dirs, func(a, b *place) int { return comparePlaces(b, a) })
+}
+
+func (s *placement) empty() bool { return len(s.files)+len(s.dirs) == 0 }
+
+func (s *placement) each(yield func(Item) bool) bool {
+	for _, places := range [][]*place{s.files, s.dirs} {
+		for _, p := range places {
+			if !yield(p.item()) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// comparePlaces is compareItems before the items are made.
+func comparePlaces(a, b *place) int {
+	n := min(len(a.path), len(b.path))
+	return cmp.Or(strings.Compare(a.path[:n], b.path[:n]), strings.Compare(a.tail(n), b.tail(n)))
+}
+
+// tail is the sort key of p from n on.
+func (p *place) tail(n int) string {
+	if !p.Mode.IsDir() {
+		return p.path[n:]
+	}
+	if n == len(p.path) {
+		return "/"
+	}
+	return p.path[n:] + "/"
 }
 
 // join puts what is below the prefix and what is outside one after the other.
@@ -51,20 +108,21 @@ type place struct {
 	owner   owner
 }
 
-// placesOf returns what is to be listed, and comments about the rest.
-func placesOf(l *plist.List) (places []place, told []Item) {
+// placesOf returns what is to be listed.
+func placesOf(l *plist.List) []place {
 	usual := usualOwner(l)
 	prefix := strings.TrimPrefix(l.Prefix, "/")
+	n := 0
+	for i := range l.Entries {
+		if isPlace(&l.Entries[i], prefix) {
+			n++
+		}
+	}
+	places := make([]place, 0, n) // there may be a million
 	for i := range l.Entries {
 		e := &l.Entries[i]
-		switch {
-		case !e.Packed():
+		if !isPlace(e, prefix) {
 			continue
-		case !listed(e):
-			told = append(told, Item{Kind: KindComment, Text: remark(e)})
-			continue
-		case e.Mode.IsDir() && (e.Path == "." || prefix != "" && plist.Within(prefix, e.Path)):
-			continue // the prefix is there already, and what it is in
 		}
 		p := place{Entry: e, path: e.Path, owner: usual, full: e.Mode.IsDir() && hasContent(l, i)}
 		if prefix != "" {
@@ -74,7 +132,27 @@ func placesOf(l *plist.List) (places []place, told []Item) {
 		}
 		places = append(places, p)
 	}
-	return places, told
+	return places
+}
+
+// isPlace reports whether an entry is to be listed: not the prefix, which is there
+// already, nor what it is in.
+func isPlace(e *plist.Entry, prefix string) bool {
+	if !e.Packed() || !listed(e) {
+		return false
+	}
+	return !e.Mode.IsDir() || e.Path != "." && (prefix == "" || !plist.Within(prefix, e.Path))
+}
+
+// remarks yields comments about what is packed and can not be listed.
+func remarks(l *plist.List, yield func(Item) bool) bool {
+	for i := range l.Entries {
+		e := &l.Entries[i]
+		if e.Packed() && !listed(e) && !yield(Item{Kind: KindComment, Text: remark(e)}) {
+			return false
+		}
+	}
+	return true
 }
 
 // item says what p is, with its owner and mode where they are not the usual ones.
@@ -104,16 +182,37 @@ type section struct {
 	dirs  []Item
 }
 
-// add takes a directory only if it has to be listed: all are, or it would not be
-// made on the way to a file, or not with its owner and mode.
+// add takes a place as the item that it became.
 func (s *section) add(p *place, it Item, walk bool) {
-	switch {
-	case it.Kind == KindDir && !it.special() && standardDir.MatchString(it.Path):
-	case it.Kind != KindDir, walk:
+	switch p.rank(&it, walk) {
+	case amongFiles:
 		s.files = append(s.files, it)
-	case it.special(), !p.full:
+	case amongDirs:
 		s.dirs = append(s.dirs, it)
 	}
+}
+
+// rank says where in a section something is listed.
+type rank uint8
+
+const (
+	unlisted rank = iota
+	amongFiles
+	amongDirs
+)
+
+// rank has a directory listed only if it must be: if all are, or it would not be
+// made on the way to a file, or not with its owner and mode.
+func (p *place) rank(it *Item, walk bool) rank {
+	switch {
+	case it.Kind == KindDir && !it.special() && standardDir.MatchString(it.Path):
+		return unlisted
+	case it.Kind != KindDir, walk:
+		return amongFiles
+	case it.special(), !p.full:
+		return amongDirs
+	}
+	return unlisted
 }
 
 // standardDir matches the directories that every system or prefix has: those of

@@ -29,7 +29,7 @@ func (d Difference) String() string {
 func DiffLists(a, b *plist.List) []Difference {
 	index := func(l *plist.List) map[string]*plist.Entry {
 		byPath := make(map[string]*plist.Entry)
-		places, _ := placesOf(l)
+		places := placesOf(l)
 		for i := range places {
 			name := places[i].path
 			if places[i].outside {

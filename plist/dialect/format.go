@@ -3,6 +3,8 @@ package dialect
 import (
 	"fmt"
 	"io"
+	"iter"
+	"slices"
 	"strings"
 
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -72,7 +74,32 @@ func Write(w io.Writer, format string, l *plist.List) error {
 	if d.writeList != nil {
 		return d.writeList(w, l)
 	}
-	return d.write(w, d.items(l))
+	return d.stream(w, d.items(l))
+}
+
+// stream writes a capture's items piece by piece. It renders them twice, so that
+// nothing is written if one of them can not be expressed.
+func (d *dialect) stream(w io.Writer, items iter.Seq[Item]) error {
+	for _, to := range []io.Writer{io.Discard, w} {
+		var out writer
+		var it Item
+		for it = range items {
+			if err := d.render(&out, &it); err != nil {
+				return err
+			}
+			if len(out.b) < 64<<10 {
+				continue
+			}
+			if _, err := to.Write(out.b); err != nil {
+				return err
+			}
+			out.b = out.b[:0] // no item of a capture takes back the one before
+		}
+		if _, err := to.Write(out.b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d *dialect) write(w io.Writer, items []Item) error {
@@ -111,5 +138,5 @@ func ItemsOf(format string, l *plist.List) ([]Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.items(l), nil
+	return slices.Collect(d.items(l)), nil
 }

@@ -77,16 +77,17 @@ func NewPort(tree string, l *plist.List, facts Facts) (*Port, error) {
 		users: make(map[string]string), groups: make(map[string]string), shells: make(map[string]bool),
 	}
 	accounts := p.accounts()
-	places, told := placesOf(l)
+	places := placesOf(l)
 	for i := range places {
 		p.note(&places[i])
 	}
 	for i := range places {
 		p.place(&places[i])
 	}
-	for _, it := range told {
+	remarks(l, func(it Item) bool {
 		p.port.Remarks = append(p.port.Remarks, Remark{Text: it.Text})
-	}
+		return true
+	})
 	p.port.Items = join(slices.Concat(accounts, p.in.items(), p.tags), p.out.items())
 	p.port.Makefile = sortMakefile(p.port.Makefile)
 	return &p.port, nil

@@ -38,6 +38,7 @@ func WriteMtree(w io.Writer, l *plist.List) error {
 	if err := l.Validate(); err != nil {
 		return err
 	}
+	bw := bufio.NewWriterSize(w, 64<<10) // keeps its first error for Flush
 	b := []byte("#mtree\n")
 	known := make(map[string]bool) // directories so far
 	for i := range l.Entries {
@@ -46,13 +47,17 @@ func WriteMtree(w io.Writer, l *plist.List) error {
 			continue
 		}
 		if e.Op != plist.OpDelete {
-			known[e.Path] = true
 			b = appendParents(b, e.Path, known)
+			if e.Mode.IsDir() {
+				known[e.Path] = true
+			}
 		}
 		b = appendMtree(b, e)
+		_, _ = bw.Write(b)
+		b = b[:0]
 	}
-	_, err := w.Write(b)
-	return err
+	_, _ = bw.Write(b) // of a list without entries
+	return bw.Flush()
 }
 
 // appendParents names the directories that a path is in and that are not in the
