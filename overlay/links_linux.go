@@ -1,55 +1,72 @@
 package overlay
 
-import "github.com/sandbox-install/sandbox-install/plist"
+import (
+	"cmp"
+	"iter"
+	"slices"
 
-// A company is the links of each inode.
-type company map[inodeKey][]link
+	"github.com/sandbox-install/sandbox-install/plist"
+)
 
 // resolveLinks finishes the entries with several names, when all is known about
 // each alone: it tells which of them only changed company, and names the first
-// name of each inode.
+// name of each inode. It sorts the names in place: there may be a million.
 func (w *walker) resolveLinks() {
-	before, after := make(company), make(company)
-	for _, n := range w.links.names {
-		after[key(n.after)] = append(after[key(n.after)], n)
-		if n.before.Nlink > 0 {
-			before[key(n.before)] = append(before[key(n.before)], n)
+	for names := range w.links.groups(wasInode) {
+		// A name that was replaced by a copy of itself has left those that were not.
+		for _, n := range names {
+			if n.before.Nlink > 0 && w.isCopy(n) && differ(names, isInode) {
+				w.changeLinks(n)
+			}
 		}
 	}
-	for _, n := range w.links.names {
-		e := &w.list[n.entry]
-		if e.Op == plist.OpModify && e.Changed == 0 && (after.joined(n) || w.left(n, before)) {
-			e.Changed = plist.ChangedLinks
+	for names := range w.links.groups(isInode) {
+		if differ(names, wasInode) { // some have joined the others
+			for _, n := range names {
+				w.changeLinks(n)
+			}
 		}
-	}
-	for _, names := range after {
 		w.nameFirst(names)
 	}
 }
 
-// joined reports whether a name has the company of one that it did not have.
-func (after company) joined(n link) bool {
-	for _, other := range after[key(n.after)] {
-		if other.before.Nlink == 0 || key(other.before) != key(n.before) {
-			return true
+func wasInode(n *link) inodeKey { return key(n.before) }
+func isInode(n *link) inodeKey  { return key(n.after) }
+
+// groups yields the names of each inode.
+func (l *links) groups(inode func(*link) inodeKey) iter.Seq[[]link] {
+	slices.SortFunc(l.names, func(a, b link) int {
+		i, j := inode(&a), inode(&b)
+		return cmp.Or(cmp.Compare(i.dev, j.dev), cmp.Compare(i.ino, j.ino), cmp.Compare(a.entry, b.entry))
+	})
+	return func(yield func([]link) bool) {
+		for from, to := 0, 0; from < len(l.names); from = to {
+			for to < len(l.names) && inode(&l.names[to]) == inode(&l.names[from]) {
+				to++
+			}
+			if !yield(l.names[from:to]) {
+				return
+			}
 		}
 	}
-	return false
 }
 
-// left reports whether a name was replaced by a copy of itself and so lost the
-// company of one that is still there. A lower file keeps its inode number in
-// merged when it is copied up.
-func (w *walker) left(n link, before company) bool {
-	if w.marks[n.entry]&unwritten != 0 || n.before.Ino == n.after.Ino {
-		return false
+// differ reports whether names do not all have one inode.
+func differ(names []link, inode func(*link) inodeKey) bool {
+	return slices.ContainsFunc(names, func(n link) bool { return inode(&n) != inode(&names[0]) })
+}
+
+// isCopy reports whether a name has an inode of its own now. A lower file keeps
+// its inode number in merged when it is copied up.
+func (w *walker) isCopy(n link) bool {
+	return w.marks[n.entry]&unwritten == 0 && n.before.Ino != n.after.Ino
+}
+
+// changeLinks says of an entry that is as it was that its company is not.
+func (w *walker) changeLinks(n link) {
+	if e := &w.list[n.entry]; e.Op == plist.OpModify && e.Changed == 0 {
+		e.Changed = plist.ChangedLinks
 	}
-	for _, other := range before[key(n.before)] {
-		if key(other.after) != key(n.after) {
-			return true
-		}
-	}
-	return false
 }
 
 // nameFirst sets Link in the entries of one inode, and what was read through one
