@@ -315,8 +315,8 @@ func TestTreeOpen(t *testing.T) {
 func TestHostFileMount(t *testing.T) {
 	need.Root(t)
 	dir := t.TempDir()
-	shell(t, dir, "mkdir other; mount -t tmpfs other other; echo 1 >other/a; echo 1 >other/b; touch a b; mount --bind other/a a; mount --bind other/b b")
-	t.Cleanup(func() { shell(t, dir, "umount a other") })
+	shell(t, dir, "mkdir other; mount -t tmpfs other other; echo 1 >other/a; echo 1 >other/b; touch a b; mount --bind other/a a; mount --bind other/b b; echo 1 >twin; touch c; mount --bind twin c")
+	t.Cleanup(func() { shell(t, dir, "umount a c other") })
 	r, err := prepare("/", "", false)
 	defer func() {
 		if err := r.close(); err != nil {
@@ -326,7 +326,7 @@ func TestHostFileMount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shell(t, dir, "echo 2 >a; umount b")
+	shell(t, dir, "echo 2 >a; umount b; echo 2 >twin")
 	if err := r.settle(); err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func (r *rig) buildCopy(p site) error {
 	}
 	if m := r.bindTwin(p); m != nil {
 		r.attach(p, m)
-		r.twins = append(r.twins, twin{m, after.path(name)})
+		r.twins = append(r.twins, twin{path: p.twin, mount: m, before: before.path(name), after: after.path(name)})
 		return nil
 	}
 	if err := copyFile(after.path(name), before.path(name)); err != nil {
@@ -69,8 +69,9 @@ func (r *rig) buildCopy(p site) error {
 
 // A twin is a file of the root's overlay that is mounted elsewhere too.
 type twin struct {
-	mount *os.File
-	copy  string // where the harvest looks for what has become of it
+	path          string // of the file in the root
+	mount         *os.File
+	before, after string // copies, where the harvest looks for them
 }
 
 // bindTwin binds the twin of a mounted file, if it has one in the overlay of the
@@ -96,14 +97,28 @@ func (r *rig) bindTwin(p site) *os.File {
 	return m
 }
 
-// settle copies the twins to where the harvest compares them.
+// settle copies the twins to where the harvest compares them. What was not copied
+// up is still the host's file: if that has changed, the host did it.
 func (r *rig) settle() error {
 	for _, t := range r.twins {
-		if err := copyFile(t.copy, procFD(t.mount)); err != nil {
+		from := procFD(t.mount)
+		if r.isLower(t) {
+			from = t.before
+		}
+		if err := copyFile(t.after, from); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// isLower reports whether a twin shows the host's file: a copy-up, too, has a
+// change time of its own.
+func (r *rig) isLower(t twin) bool {
+	var shown, lower unix.Stat_t
+	return unix.Stat(procFD(t.mount), &shown) == nil &&
+		unix.Lstat(procFD(r.layers[0].lower)+"/"+t.path, &lower) == nil &&
+		shown.Ctim == lower.Ctim && shown.Size == lower.Size
 }
 
 // copyFile copies a regular file with its attributes.

@@ -359,6 +359,22 @@ func Chroot(path string) Verb {
 	return func() error { return errors.Join(unix.Chroot(path), os.Chdir("/")) }
 }
 
+// aroundChroot changes what is outside of a new root by what was opened before.
+func aroundChroot(jail, file, dir string) Verb {
+	return opened(file, unix.O_WRONLY|unix.O_APPEND, func(fd int) error {
+		return opened(dir, unix.O_RDONLY, func(at int) error {
+			if err := Chroot(jail)(); err != nil {
+				return err
+			}
+			made, err := unix.Openat(at, "made", unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+			if err != nil {
+				return err
+			}
+			return errors.Join(writeFD(fd, "2"), writeFD(made, "1"), unix.Close(made), unix.Fchmod(at, 0o700), Write("/inside", "1")())
+		})()
+	})
+}
+
 // Unshare gives all later verbs a mount namespace of their own.
 func Unshare() error {
 	runtime.LockOSThread() // for good: namespaces are of a thread

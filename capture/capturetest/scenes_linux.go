@@ -11,7 +11,7 @@ import (
 )
 
 // scenes are all scenes, by what they are about.
-var scenes = concat(plainScenes, changeScenes, linkScenes, metadataScenes, nameScenes, callScenes, processScenes)
+var scenes = concat(plainScenes, changeScenes, linkScenes, metadataScenes, nameScenes, mixedScenes, callScenes, processScenes)
 
 func concat(tables ...[]Scene) (all []Scene) {
 	for _, t := range tables {

@@ -172,4 +172,53 @@ var processScenes = []Scene{
 		Before: []Verb{Mkdir("lib"), Write("lib/m.py", "pass\n")},
 		Run:    []Verb{Shell("python3 -m compileall -q lib")},
 	},
+	{
+		Name:  "descriptors handed over",
+		Needs: "python3",
+		Run: []Verb{Shell(`python3 -c '
+import os, socket
+a, b = socket.socketpair()
+if os.fork():
+    fd = socket.recv_fds(b, 1, 1)[1][0]
+    os.write(fd, b"by another")
+    os.wait()
+else:
+    socket.send_fds(a, [b"x"], [os.open("a", os.O_WRONLY | os.O_CREAT)])
+    os._exit(0)
+os.posix_spawn("/bin/echo", ["echo", "1"], os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, "b", os.O_WRONLY | os.O_CREAT, 0o600)])
+os.wait()'`)},
+	},
+	{
+		Name: "a preloaded library",
+		Run:  []Verb{Shell("LD_PRELOAD=libm.so.6 sh -c 'echo 1 >a; mv a b'")},
+	},
+	{
+		Name: "signals and no terminal",
+		Run:  []Verb{Shell(`trap 'echo 1 >got' USR1; kill -USR1 $$; setsid sh -c 'trap "echo 2 >last; exit 0" TERM; kill -TERM $$; sleep 5'`)},
+	},
+	{
+		Name:   "a busy program",
+		Before: []Verb{Shell("cp /bin/sleep old")},
+		Run: []Verb{Shell(`cp /bin/sleep new
+			for f in old new; do
+				./$f 60 & p=$!
+				until [ /proc/$p/exe -ef $f ]; do sleep 0.01; done
+				! { echo 1 >$f; } 2>/dev/null; cp /bin/true $f.tmp; mv $f.tmp $f; kill $p; wait $p || :
+			done`)},
+	},
+	{
+		Name:   "opened before chroot",
+		Before: []Verb{Mkdir("jail"), Write("old", "1"), Mkdir("d")},
+		Run:    []Verb{aroundChroot("jail", "old", "d")},
+	},
+	{
+		Name:   "namespaces of its own",
+		Before: []Verb{Mkdir("d"), Mkdir("e"), Write("d/x", "1")},
+		Run: []Verb{Shell(`unshare -m sh -ec 'mount -n --bind d e; echo 2 >e/x; mount -n -t tmpfs t e; echo 1 >e/lost; umount -n e; echo 1 >e/y'
+			unshare -Urm sh -ec 'mount -n -t tmpfs t d; echo 1 >d/lost; echo 1 >z; mkdir m; chmod 700 m'`)},
+	},
+	{
+		Name: "late and orphaned",
+		Run:  []Verb{Shell("(setsid sh -c '(sleep 0.3; mkdir late; echo 1 >late/a; mv late later) &' >/dev/null 2>&1 &) ; echo 1 >early")},
+	},
 }

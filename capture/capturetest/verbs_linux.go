@@ -28,13 +28,17 @@ func perform(verbs []Verb) error {
 // old is the time of all that was there before a scene.
 var old = time.Unix(1_000_000_000, 123456789)
 
-// Age gives everything below the working directory a time before the scene.
+// Age gives everything below the working directory a time before the scene, but for
+// what must not be changed.
 func Age() error {
 	return filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		return Touch(path, old)()
+		if err := Touch(path, old)(); !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+		return nil
 	})
 }
 
@@ -79,8 +83,9 @@ func Remove(path string) Verb { return func() error { return os.Remove(path) } }
 // RemoveAll removes a tree.
 func RemoveAll(path string) Verb { return func() error { return os.RemoveAll(path) } }
 
-// Rename renames as rename(2) does.
-func Rename(from, to string) Verb { return func() error { return os.Rename(from, to) } }
+// Rename renames as rename(2) does, which os.Rename does not where an empty
+// directory is to make room.
+func Rename(from, to string) Verb { return func() error { return unix.Rename(from, to) } }
 
 // Rename2 is renameat2(2) with flags.
 func Rename2(from, to string, flags uint) Verb {
