@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/capture"
 )
 
 // errLocked says that the run of a staging directory is still alive.
@@ -50,40 +51,8 @@ func cloneFile(to, from *os.File) error {
 	return unix.IoctlFileClone(int(to.Fd()), int(from.Fd()))
 }
 
-// copyFile copies the rest of a file to an empty one, and leaves holes where the
-// kernel tells of them.
-func copyFile(to, from *os.File) error {
-	size, err := from.Seek(0, io.SeekEnd)
-	if err != nil {
-		return err
-	}
-	for at := int64(0); at < size; {
-		data, err := from.Seek(at, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) { // a hole to the end
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if at, err = from.Seek(data, unix.SEEK_HOLE); err != nil {
-			return err
-		}
-		if err := copyRange(to, from, data, at); err != nil {
-			return err
-		}
-	}
-	return to.Truncate(size)
-}
-
-func copyRange(to, from *os.File, start, end int64) error {
-	for _, f := range []*os.File{to, from} {
-		if _, err := f.Seek(start, io.SeekStart); err != nil {
-			return err
-		}
-	}
-	_, err := io.CopyN(to, from, end-start)
-	return err
-}
+// copyFile copies a file to an empty one.
+func copyFile(to, from *os.File) error { return capture.CopyContent(to, from) }
 
 // removeTree removes a directory and all in it, immutable files too. A mount
 // inside must not be there and is not entered.

@@ -15,16 +15,16 @@ import (
 // places.
 var methods = []capture.Method{
 	&overlay.Method{},
+	traceMethod,
 	liveMethod,
 }
 
 // automatic are the methods that are chosen without being named: none that would
-// let the command change the live system.
+// let the command change the live system. In another root hashdiff works in a copy.
 func automatic(root string) []capture.Method {
-	if root != "" {
-		return methods
-	}
-	return slices.DeleteFunc(slices.Clone(methods), func(m capture.Method) bool { return m == capture.Method(liveMethod) })
+	return slices.DeleteFunc(slices.Clone(methods), func(m capture.Method) bool {
+		return m == capture.Method(traceMethod) || root == "" && m == capture.Method(liveMethod)
+	})
 }
 
 // methodNames are the words that --method takes.
@@ -45,7 +45,7 @@ func chooseMethod(ctx context.Context, name, root string, verbose io.Writer) (ca
 			fmt.Fprintf(verbose, "sandbox-install: not by %s: %v\n", r.Method.Name(), r.Reason)
 		}
 		if err != nil && root == "" {
-			err = &hintedError{err, "--root DIR captures in a copy of DIR; --method hashdiff runs the command on the live system"}
+			err = &hintedError{err, "--method seccomp runs the command on the live system and puts everything back; --root DIR captures in a copy of DIR"}
 		}
 		return m, err
 	}

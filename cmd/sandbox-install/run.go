@@ -76,6 +76,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 		must(cmd.RegisterFlagCompletionFunc(name, words.complete))
 	}
 	registerHashdiff(fl)
+	registerTrace(fl)
 	f.pack.register(cmd)
 }
 

@@ -203,7 +203,8 @@ func recoverCommand(stdio *stdio) *cobra.Command {
 		Use:   "recover [flags]",
 		Short: "Finish or take back what a crash interrupted",
 		Long: `Recover finishes or takes back what an interrupted unpack left in the root. It also
-rolls back killed runs that were begun with --roll-back: everything in their scope
+rolls back killed runs on the live system: by seccomp, what their journals tell of; by
+hashdiff, if begun with --roll-back, everything in their scope
 becomes what it was before, whoever changed it since.`,
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -67,6 +67,9 @@ func (o *order) tell(r *report) error { return r.send(o.first+fdSocket, 0) }
 
 // enter builds the root, moves into it and runs the command.
 func (o *order) enter() error {
+	if o.Plan.Bare {
+		return o.enterBare()
+	}
 	if err := makePrivate(); err != nil {
 		return err
 	}
@@ -121,6 +124,9 @@ func (o *order) watchSupervisor() {
 		_, err := unix.Read(o.first+fdSocket, b) // nothing is ever sent
 		return err
 	})
+	if o.Plan.Bare {
+		stopFamily()
+	}
 	os.Exit(1)
 }
 
@@ -196,11 +202,14 @@ func (in *initProcess) finish(code int) error {
 	}
 	done := &report{Kind: reportEmpty, Code: code}
 	if !in.empty(in.Plan.Grace) {
-		done.Outlived = running(in.proc)
+		done.Outlived = in.running()
 		in.killAll(unix.SIGTERM)
 		in.killAll(unix.SIGCONT)
 		if !in.empty(in.Plan.Term) {
 			in.killAll(unix.SIGKILL)
+			if in.Plan.Bare {
+				stopFamily() // what was forked meanwhile, too
+			}
 			for range in.children {
 			}
 		}
@@ -223,8 +232,20 @@ func (in *initProcess) empty(d time.Duration) bool {
 	}
 }
 
+// running names what is to be stopped.
+func (in *initProcess) running() []Process {
+	if in.Plan.Bare {
+		return family(in.proc)
+	}
+	return running(in.proc)
+}
+
 // killAll signals every process of the namespace but init.
 func (in *initProcess) killAll(sig syscall.Signal) {
+	if in.Plan.Bare {
+		killFamily(in.proc, sig)
+		return
+	}
 	_ = unix.Kill(-1, sig) // ESRCH: none left
 }
 
@@ -235,20 +256,31 @@ func (o *order) startWeaker() (pid int, err error) {
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
-		if !o.Plan.HostSockets {
-			if err = scopeSockets(); err != nil {
-				err = &StepError{"leave the host's abstract sockets", err}
-				return
-			}
-		}
-		if err = o.dropCapabilities(); err != nil {
-			err = &StepError{"drop capabilities", err}
+		if err = o.weaken(); err != nil {
 			return
 		}
 		pid, err = o.start()
 	}()
 	<-done
 	return pid, err
+}
+
+// weaken takes from this thread what the command is not to have.
+//
+// Preconditions: the goroutine is locked to its thread.
+func (o *order) weaken() error {
+	if o.Plan.Bare {
+		return o.loadFilters()
+	}
+	if !o.Plan.HostSockets {
+		if err := scopeSockets(); err != nil {
+			return &StepError{"leave the host's abstract sockets", err}
+		}
+	}
+	if err := o.dropCapabilities(); err != nil {
+		return &StepError{"drop capabilities", err}
+	}
+	return nil
 }
 
 // start forks the command.

@@ -19,6 +19,15 @@ type Plan struct {
 	NoNetwork bool // a network namespace of its own, with nothing but a loopback
 	Container bool // run through libcontainer; see container.go
 
+	// Bare runs the command where the caller is, without namespaces and mounts of its
+	// own, in need of no privilege.
+	Bare bool
+
+	// Filters, with Bare, are programs for seccomp(2), each an array of struct
+	// sock_filter, which the command and all it starts run under. The last one may
+	// ask: whom, Files.Listener is told.
+	Filters [][]byte
+
 	Grace time.Duration // how long what the command left running may take to end by itself
 	Term  time.Duration // how long it may then take to end after SIGTERM
 }
@@ -41,6 +50,11 @@ type Mount struct {
 type Files struct {
 	Stdin, Stdout, Stderr *os.File   // nil is /dev/null
 	Mounts                []*os.File // detached mounts (fsmount(2), open_tree(2)), private
+
+	// Listener is given the listener of Plan.Filters, which it closes, before
+	// anything runs under them; the answers must not wait for Run. It is called once,
+	// with Filters, unless Run fails before.
+	Listener func(*os.File)
 }
 
 // An Exit tells how a command ended.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -23,7 +24,8 @@ type report struct {
 	Code     int
 	Outlived []Process
 
-	pid int // started: the command's, as the supervisor's pid namespace numbers it
+	pid  int      // started: the command's, as the supervisor's pid namespace numbers it
+	file *os.File // filtered: the listener
 }
 
 type reportKind int
@@ -31,6 +33,7 @@ type reportKind int
 const (
 	reportFailed     reportKind = iota + 1 // the sandbox could not be built
 	reportExecFailed                       // the command could not be started
+	reportFiltered                         // the filters are in place
 	reportStarted                          // the command runs
 	reportStopped                          // it was stopped by Signal
 	reportExited                           // it has ended with Code
@@ -49,14 +52,17 @@ func (r *report) send(socket, pid int) error {
 	}
 	var rights []byte
 	if pid != 0 {
-		rights = unix.UnixCredentials(&unix.Ucred{Pid: int32(pid)})
+		rights = unix.UnixCredentials(&unix.Ucred{Pid: int32(pid), Uid: uint32(os.Getuid()), Gid: uint32(os.Getgid())})
+	}
+	if r.file != nil {
+		rights = unix.UnixRights(int(r.file.Fd()))
 	}
 	return unix.Sendmsg(socket, b.Bytes(), rights, nil, 0)
 }
 
 // receive reads the next report; io.EOF when init is gone.
 func receive(socket int) (*report, error) {
-	b, rights := make([]byte, maxReport), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+	b, rights := make([]byte, maxReport), make([]byte, unix.CmsgSpace(unix.SizeofUcred)+unix.CmsgSpace(4))
 	var n, rn int
 	err := retry(func() (err error) {
 		n, rn, _, _, err = unix.Recvmsg(socket, b, rights, unix.MSG_CMSG_CLOEXEC)
@@ -79,6 +85,9 @@ func receive(socket int) (*report, error) {
 	for i := range messages {
 		if cred, err := unix.ParseUnixCredentials(&messages[i]); err == nil {
 			r.pid = int(cred.Pid)
+		}
+		if fds, err := unix.ParseUnixRights(&messages[i]); err == nil && len(fds) == 1 {
+			r.file = os.NewFile(uintptr(fds[0]), "seccomp listener")
 		}
 	}
 	return r, nil

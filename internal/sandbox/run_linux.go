@@ -68,7 +68,7 @@ func Run(ctx context.Context, p Plan, files Files) (*Exit, error) {
 	}
 	defer signal.Stop(signals)
 
-	s := &supervisor{plan: &p, tty: findTerminal(files.Stdin)}
+	s := &supervisor{plan: &p, listener: files.Listener, tty: findTerminal(files.Stdin)}
 	defer s.tty.close()
 	s.foreground = !p.Container && s.tty.isOurs() && isTerminal(files.Stdin) && isTerminal(files.Stdout)
 	if err := s.start(files); err != nil {
@@ -87,6 +87,8 @@ type supervisor struct {
 	init   *os.Process
 	socket int       // our end
 	tty    *terminal // nil without one
+
+	listener func(*os.File)
 
 	foreground bool // the command starts with the terminal
 	command    int  // its process group, as our pid namespace numbers it
@@ -120,7 +122,7 @@ func (s *supervisor) startWith(files Files, socket *os.File) error {
 		return fmt.Errorf("write the plan: %w", err)
 	}
 	defer orderFile.Close()
-	exe, err := readOnlyExe()
+	exe, err := s.plan.exe()
 	if err != nil {
 		return fmt.Errorf("clone the mount of this program: %w", err)
 	}
@@ -157,6 +159,9 @@ func (p *Plan) attributes() *syscall.SysProcAttr {
 	if p.Container { // if we are killed, the copy lives to remove the cgroup
 		return &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
 	}
+	if p.Bare { // when we are killed the copy lives to stop the command
+		return &syscall.SysProcAttr{Setpgid: true}
+	}
 	flags := uintptr(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
 	if p.NoNetwork {
 		flags |= unix.CLONE_NEWNET
@@ -178,6 +183,14 @@ func (o *order) write() (*os.File, error) {
 	}
 	_, err = f.Seek(0, io.SeekStart)
 	return f, err
+}
+
+// exe opens this program to be executed.
+func (p *Plan) exe() (*os.File, error) {
+	if p.Bare {
+		return os.Open("/proc/self/exe")
+	}
+	return readOnlyExe()
 }
 
 // readOnlyExe opens this program on a read-only mount of its own. Inside,
@@ -269,6 +282,8 @@ func (s *supervisor) handle(r *report) error {
 	switch r.Kind {
 	case reportFailed, reportExecFailed:
 		return r.err(s.plan)
+	case reportFiltered:
+		s.listener(r.file)
 	case reportStarted:
 		s.command = r.pid
 		if s.foreground {
@@ -300,7 +315,7 @@ func (s *supervisor) cancel() {
 
 // kill ends everything in the sandbox at once.
 func (s *supervisor) kill() {
-	if s.plan.Container { // pid 1 takes it for our death
+	if s.plan.Container || s.plan.Bare { // the copy takes it for our death
 		_ = unix.Shutdown(s.socket, unix.SHUT_WR)
 		return
 	}

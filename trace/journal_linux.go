@@ -1,0 +1,431 @@
+package trace
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+// A journal is a directory on disk:
+//
+//	lock     locked while the run lives
+//	log/N    the records, numbered from 1, each the target of a symlink
+//	kept/N   what the inode of record N held: a hard link or a copy
+//	after/N  what the run wrote, for the result
+//
+// Links on other file systems are in rooms of their own, hidden directories there.
+//
+// A record is a symlink since that takes one operation on metadata: ext4, XFS and
+// the overlays on them bring such to the disk in order, so that what a record is
+// about never is there without it, and nothing has to wait for the disk. Elsewhere,
+// and where a record is too long, it is waited for.
+type journal struct {
+	path string
+	lock *os.File
+	log  *os.File
+	kept *os.File
+	last int // number of the last record
+
+	rooms map[uint64]*room // by device, where kept can have no links
+
+	unordered bool // the file system orders nothing: wait
+}
+
+const journalPrefix = "sandbox-install-trace-"
+
+// defaultStaging outlives a reboot (file-hierarchy(7)).
+func defaultStaging(dir string) string {
+	if dir != "" {
+		return dir
+	}
+	if st, err := os.Stat("/var/tmp"); err == nil && st.IsDir() {
+		return "/var/tmp"
+	}
+	return os.TempDir()
+}
+
+func newJournal(dir string) (*journal, error) {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, err
+	}
+	path, err := os.MkdirTemp(dir, journalPrefix)
+	if err != nil {
+		return nil, err
+	}
+	for _, sub := range []string{"log", "kept", "after"} {
+		if err := os.Mkdir(filepath.Join(path, sub), 0o700); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(path))
+		}
+	}
+	j, err := openJournal(path)
+	if err == nil {
+		err = syncDirs(path, dir)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(path))
+	}
+	return j, nil
+}
+
+// errAlive says that the run of a journal is not over.
+var errAlive = errors.New("in use by another process")
+
+// openJournal opens and locks a journal.
+func openJournal(path string) (j *journal, err error) {
+	j = &journal{path: path, rooms: make(map[uint64]*room)}
+	if j.lock, err = os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(j.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(errAlive, j.lock.Close())
+	}
+	if j.log, err = os.Open(filepath.Join(path, "log")); err == nil {
+		j.kept, err = os.Open(filepath.Join(path, "kept"))
+	}
+	var st unix.Statfs_t
+	if err == nil {
+		err = unix.Fstatfs(int(j.log.Fd()), &st)
+	}
+	j.unordered = !slices.Contains([]int64{unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.OVERLAYFS_SUPER_MAGIC, unix.TMPFS_MAGIC}, st.Type)
+	if err != nil {
+		return nil, errors.Join(err, j.close())
+	}
+	return j, nil
+}
+
+func (j *journal) close() error {
+	var errs []error
+	for _, f := range []*os.File{j.log, j.kept, j.lock} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// disarm says that there is nothing left to roll back, and lets go of what was kept.
+func (j *journal) disarm() error {
+	if err := os.Rename(filepath.Join(j.path, "log"), filepath.Join(j.path, "done")); err != nil {
+		return err
+	}
+	return os.RemoveAll(filepath.Join(j.path, "kept"))
+}
+
+// remove takes the journal away: first what makes it one, so that what is half
+// removed is not taken for a journal.
+func (j *journal) remove() error {
+	err := j.disarm()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, j.close(), os.RemoveAll(j.path))
+}
+
+func syncDirs(dirs ...string) error {
+	for _, dir := range dirs {
+		f, err := os.Open(dir)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add writes the next record.
+func (j *journal) add(text string) error {
+	name := strconv.Itoa(j.last + 1)
+	err := unix.Symlinkat(text, int(j.log.Fd()), name)
+	long := err == unix.ENAMETOOLONG
+	if long {
+		err = writeSynced(filepath.Join(j.path, "log", name), text)
+	}
+	if err != nil {
+		return err
+	}
+	j.last++
+	if long || j.unordered {
+		return j.log.Sync()
+	}
+	return nil
+}
+
+func writeSynced(name, text string) error {
+	f, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
+}
+
+func (j *journal) copyPath(in *inode) string {
+	return filepath.Join(j.path, "kept", strconv.Itoa(in.id)+"c")
+}
+
+// linkAt is where the link of an inode is kept.
+func (j *journal) linkAt(in *inode) spot {
+	dir := j.kept
+	if room := j.rooms[in.dev]; room != nil {
+		dir = room.dir
+	}
+	return spot{int(dir.Fd()), strconv.Itoa(in.id)}
+}
+
+// link keeps an inode itself by one more name for it.
+func (j *journal) link(s spot, in *inode) error {
+	to := j.linkAt(in)
+	err := unix.Linkat(s.dir, s.name, to.dir, to.name, 0)
+	if err == nil && j.unordered {
+		err = unix.Fsync(to.dir)
+	}
+	return err
+}
+
+// A room is where links are kept on another file system.
+type room struct {
+	path string // host path
+	dir  *os.File
+}
+
+// addRoom makes a room in a directory.
+func (j *journal) addRoom(device uint64, parent string) (*room, error) {
+	r := &room{path: filepath.Join(parent, "."+filepath.Base(j.path))}
+	if err := j.addJSON(recordRoom, roomRecord{device, []byte(r.path)}); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(r.path, 0o700); err != nil {
+		return nil, err
+	}
+	return r, j.openRoom(device, r)
+}
+
+func (j *journal) openRoom(device uint64, r *room) (err error) {
+	if r.dir, err = os.Open(r.path); err == nil {
+		j.rooms[device] = r
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // it was recorded and not made, or is removed
+	}
+	return err
+}
+
+// owns reports whether a host path is the journal's, or a room's.
+func (j *journal) owns(path string) bool {
+	for _, r := range j.rooms {
+		if r.path == path {
+			return true
+		}
+	}
+	return j.path == path
+}
+
+// removeRooms takes the rooms away, when all that was in them is back.
+func (j *journal) removeRooms() error {
+	var errs []error
+	for device, r := range j.rooms {
+		errs = append(errs, r.dir.Close(), os.RemoveAll(r.path))
+		delete(j.rooms, device)
+	}
+	return errors.Join(errs...)
+}
+
+// copy keeps the content of a regular file.
+func (j *journal) copy(from *os.File, in *inode) error {
+	to, err := os.OpenFile(j.copyPath(in), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	err = capture.CopyContent(to, from)
+	if err == nil {
+		err = to.Sync()
+	}
+	if err = errors.Join(err, to.Close()); err == nil {
+		err = j.kept.Sync()
+	}
+	return err
+}
+
+// The records, by their first byte.
+const (
+	recordInode  = 'I' // an inodeRecord
+	recordPlace  = 'P' // inode number, space, entry path: the path led to that inode
+	recordAbsent = 'N' // number of the parent's inode, space, name: there was nothing
+	recordKept   = 'K' // inode number, space, "link" or "copy": it is kept so, too
+	recordMove   = 'R' // a moveRecord: a directory is about to be renamed
+	recordRoom   = 'D' // a roomRecord: a room is about to be made
+)
+
+// An inodeRecord is an inode as JSON: paths and values may hold any byte.
+type inodeRecord struct {
+	Dev, Ino   uint64
+	Born       int64
+	Nlink      uint32
+	Link, Copy bool `json:",omitempty"`
+	Mode       uint32
+	UID, GID   uint32 `json:",omitempty"`
+	Sec        int64
+	Nsec       int
+	Size       int64       `json:",omitempty"`
+	Major      uint32      `json:",omitempty"`
+	Minor      uint32      `json:",omitempty"`
+	Flags      uint32      `json:",omitempty"`
+	Path       []byte      // entry path
+	Target     []byte      `json:",omitempty"`
+	Xattrs     [][2][]byte `json:",omitempty"`
+}
+
+type moveRecord struct{ From, To []byte }
+
+type roomRecord struct {
+	Device uint64
+	Path   []byte
+}
+
+func (j *journal) addInode(in *inode) error {
+	e := &in.before
+	r := inodeRecord{
+		Dev: in.dev, Ino: in.ino, Born: in.born, Nlink: in.nlink, Link: in.link, Copy: in.copy,
+		Mode: plist.UnixMode(e.Mode), UID: e.UID, GID: e.GID, Sec: e.ModTime.Unix(), Nsec: e.ModTime.Nanosecond(),
+		Size: e.Size, Major: e.Major, Minor: e.Minor, Flags: e.Flags, Path: []byte(e.Path), Target: []byte(e.Link),
+	}
+	for name, value := range e.Xattrs {
+		r.Xattrs = append(r.Xattrs, [2][]byte{[]byte(name), []byte(value)})
+	}
+	return j.addJSON(recordInode, r)
+}
+
+func (j *journal) addJSON(kind byte, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return j.add(string(kind) + string(text))
+}
+
+// read reads all records back.
+func (j *journal) read() (*past, error) {
+	p := newPast()
+	names, err := os.ReadDir(j.log.Name())
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range names {
+		if n, err := strconv.Atoi(d.Name()); err == nil {
+			j.last = max(j.last, n)
+		}
+	}
+	for n := 1; n <= j.last; n++ {
+		text, err := j.record(n)
+		if err == nil {
+			err = j.replay(p, n, text)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("journal %s: record %d: %w", j.path, n, err)
+		}
+	}
+	return p, nil
+}
+
+func (j *journal) record(n int) (string, error) {
+	name := filepath.Join(j.path, "log", strconv.Itoa(n))
+	text, err := os.Readlink(name)
+	if errors.Is(err, unix.EINVAL) {
+		b, err := os.ReadFile(name)
+		return string(b), err
+	}
+	return text, err
+}
+
+// replay adds a record.
+func (j *journal) replay(p *past, n int, text string) error {
+	if text == "" {
+		return errors.New("empty")
+	}
+	kind, text := text[0], text[1:]
+	switch kind {
+	case recordInode:
+		var r inodeRecord
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			return err
+		}
+		p.meet(r.inode(n))
+		return nil
+	case recordMove:
+		var r moveRecord
+		err := json.Unmarshal([]byte(text), &r)
+		p.moves = append(p.moves, move{string(r.From), string(r.To)})
+		return err
+	case recordRoom:
+		var r roomRecord
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			return err
+		}
+		return j.openRoom(r.Device, &room{path: string(r.Path)})
+	}
+	number, rest, _ := strings.Cut(text, " ")
+	id, err := strconv.Atoi(number)
+	in := p.byID[id]
+	if err != nil || in == nil {
+		return fmt.Errorf("no inode %q", number)
+	}
+	switch kind {
+	case recordPlace:
+		p.places[rest] = in
+	case recordAbsent:
+		p.places[join(in.before.Path, rest)] = nil
+	case recordKept:
+		in.link = in.link || rest == "link"
+		in.copy = in.copy || rest == "copy"
+	default:
+		return fmt.Errorf("of unknown kind %q", kind)
+	}
+	return nil
+}
+
+func (r *inodeRecord) inode(id int) *inode {
+	in := &inode{id: id, key: key{r.Dev, r.Ino, r.Born}, nlink: r.Nlink, link: r.Link, copy: r.Copy}
+	in.before = plist.Entry{
+		Path: string(r.Path), Mode: plist.ModeFromUnix(r.Mode), UID: r.UID, GID: r.GID, ModTime: timeOf(r.Sec, r.Nsec),
+		Size: r.Size, Major: r.Major, Minor: r.Minor, Flags: r.Flags, Link: string(r.Target),
+	}
+	for _, x := range r.Xattrs {
+		if in.before.Xattrs == nil {
+			in.before.Xattrs = make(map[string]string)
+		}
+		in.before.Xattrs[string(x[0])] = string(x[1])
+	}
+	return in
+}
+
+// findJournals returns the journals that runs have left in a directory.
+func findJournals(dir string) ([]string, error) {
+	found, err := filepath.Glob(filepath.Join(dir, journalPrefix+"*"))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return found, err
+}

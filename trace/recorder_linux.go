@@ -1,0 +1,510 @@
+package trace
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+)
+
+// A recorder answers questions: what is about to be changed goes into the journal
+// when it is met for the first time.
+type recorder struct {
+	*past
+	journal *journal
+	paths   *resolver
+	calls   map[uint32][]*call
+	dirs    map[key]*directory
+	ours    map[key]bool // directories of the journal
+	path    [unix.PathMax]byte
+
+	refused         map[string]int // what could not be recorded, by a sentence
+	noNewPrivileges bool
+	setID           map[string]bool // programs that would have run with other ids
+}
+
+// A directory is what the recorder knows of one.
+type directory struct {
+	kind kind
+	path string // entry path before the run
+
+	record *inode // once it has one
+}
+
+// A kind of directory.
+type kind uint8
+
+const (
+	kindOld     kind = iota // was there before
+	kindNew                 // was made by the run, and so was all that is in it
+	kindProcess             // a process's own in /proc
+	kindPseudo              // shows the kernel
+	kindOurs                // belongs to the journal
+)
+
+func newRecorder(j *journal) (*recorder, error) {
+	r := &recorder{
+		past: newPast(), journal: j, calls: make(map[uint32][]*call), dirs: make(map[key]*directory),
+		ours: make(map[key]bool), refused: make(map[string]int), setID: make(map[string]bool),
+	}
+	for audit, a := range audits {
+		r.calls[audit] = numbered(a)
+	}
+	for _, dir := range []string{"", "/log", "/kept", "/after"} {
+		k, _, err := keyOf(unix.AT_FDCWD, j.path+dir)
+		if err != nil {
+			return nil, err
+		}
+		r.ours[k] = true
+	}
+	var err error
+	r.paths, err = newResolver()
+	return r, err
+}
+
+// decide answers a question.
+func (r *recorder) decide(q *question) unix.Errno {
+	by := r.calls[q.audit]
+	if q.nr < 0 || int(q.nr) >= len(by) || by[q.nr] == nil {
+		return unix.ENOSYS
+	}
+	c := by[q.nr]
+	if c.name == "socketcall" {
+		return 0
+	}
+	err := r.record(c, q)
+	var errno unix.Errno
+	switch {
+	case err == nil:
+		return 0
+	case !errors.As(err, &errno):
+		errno = unix.EIO
+	}
+	var lost *lostError
+	if errors.As(err, &lost) {
+		r.refused[lost.Error()]++
+	}
+	return errno
+}
+
+// A lostError says that a call is refused since what it would change can not be
+// kept; any other error is what the kernel itself would answer.
+type lostError struct {
+	path string
+	err  error
+}
+
+func (e *lostError) Error() string { return fmt.Sprintf("%q could not be kept: %v", "/"+e.path, e.err) }
+func (e *lostError) Unwrap() error { return e.err }
+
+// record records what a call is about to change.
+func (r *recorder) record(c *call, q *question) error {
+	v, err := r.paths.view(q.tid)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	t := &tracee{recorder: r, view: v, call: c, question: q}
+	switch c.verb {
+	case verbOpen:
+		flags := uint64(unix.O_CREAT | unix.O_WRONLY | unix.O_TRUNC) // creat(2)
+		if c.flags >= 0 {
+			flags = q.args[c.flags]
+		}
+		return t.open(flags)
+	case verbOpen2:
+		return t.open2()
+	case verbName:
+		return t.at(0, r.touchName)
+	case verbRename:
+		return t.rename()
+	case verbLink:
+		return t.link()
+	case verbMeta:
+		return t.meta()
+	case verbLmeta:
+		return t.at(0, r.touchAttributes)
+	case verbWrite:
+		return t.at(0, func(s spot) error { return t.followed(s, r.touchContent) })
+	case verbBind:
+		return t.bind()
+	case verbIoctl:
+		return t.ioctl()
+	case verbExec:
+		return t.exec()
+	case verbChroot:
+		r.paths.chrooted = true
+		return nil
+	}
+	return unix.ENOSYS
+}
+
+// touchName records that a name may come, go, or become another file's.
+func (r *recorder) touchName(s spot) error {
+	if s.name == "" {
+		return nil // "." and ".." are no names to be changed
+	}
+	d, err := r.directory(s.dir)
+	if err != nil {
+		return err
+	}
+	switch d.kind {
+	case kindOurs:
+		return unix.EACCES
+	case kindOld:
+	default:
+		return nil
+	}
+	where := join(d.path, s.name)
+	known, touched := r.places[where]
+	if touched && known == nil {
+		return nil
+	}
+	k, st, err := keyOf(s.dir, s.name)
+	there := err == nil
+	if err != nil && err != unix.ENOENT {
+		return err
+	}
+	if r.ours[k] {
+		return unix.EBUSY
+	}
+	parent, err := r.directoryRecord(s.dir, d)
+	if err != nil {
+		return err
+	}
+	if touched {
+		if there && known.key == k {
+			return r.keepLink(s, known)
+		}
+		return nil
+	}
+	if !there {
+		r.places[where] = nil
+		return r.lost(where, r.journal.add(fmt.Sprintf("%c%d %s", recordAbsent, parent.id, s.name)))
+	}
+	in, err := r.inode(s, where, k, &st, keepNothing)
+	if err != nil {
+		return err
+	}
+	return r.keepLink(s, in)
+}
+
+// touchAttributes records that attributes of what has the name itself may change.
+func (r *recorder) touchAttributes(s spot) error { return r.touchInode(s, keepNothing) }
+
+// touchContent records that the content of a regular file may change.
+func (r *recorder) touchContent(s spot) error { return r.touchInode(s, keepCopy) }
+
+// touchInode records an inode, and keeps its content if that may change.
+func (r *recorder) touchInode(s spot, how keeping) error {
+	k, st, err := keyOf(s.dir, s.name)
+	if err == unix.ENOENT {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if how == keepCopy && !isType(&st, unix.S_IFREG) {
+		switch {
+		case isType(&st, unix.S_IFBLK):
+			return unix.EPERM // a disk is nothing that could be kept
+		case !isType(&st, unix.S_IFIFO):
+			return nil
+		}
+		how = keepNothing // its time changes
+	}
+	if in := r.inodes[k]; in != nil {
+		return r.keepCopy(s, in, how)
+	}
+	where, old, err := r.oldPlace(s)
+	if err != nil || !old {
+		return err
+	}
+	in, err := r.inode(s, where, k, &st, how)
+	if err != nil {
+		return err
+	}
+	return r.keepCopy(s, in, how)
+}
+
+// oldPlace returns the entry path of what was there before the run and is nowhere
+// recorded; false for all else.
+func (r *recorder) oldPlace(s spot) (where string, old bool, err error) {
+	d, err := r.directory(s.dir)
+	if err != nil {
+		return "", false, err
+	}
+	switch d.kind {
+	case kindOurs:
+		return "", false, unix.EACCES
+	case kindPseudo:
+		return "", false, unix.EROFS
+	case kindOld:
+	default:
+		return "", false, nil
+	}
+	if s.name == "" {
+		return d.path, true, nil
+	}
+	where = join(d.path, s.name)
+	_, touched := r.places[where]
+	return where, !touched, nil
+}
+
+// keeping says what of an inode is kept.
+type keeping uint8
+
+const (
+	keepNothing keeping = iota // but its attributes
+	keepCopy
+)
+
+// inode records an inode that was there before the run, or one more name of it.
+func (r *recorder) inode(s spot, where string, k key, st *unix.Statx_t, how keeping) (*inode, error) {
+	if in := r.inodes[k]; in != nil {
+		r.places[where] = in
+		return in, r.lost(where, r.journal.add(fmt.Sprintf("%c%d %s", recordPlace, in.id, where)))
+	}
+	in := &inode{key: k, nlink: st.Nlink}
+	var err error
+	if in.before, err = lstat(s); err != nil {
+		return nil, err
+	}
+	in.before.Path = where
+	in.id = r.journal.last + 1
+	if how == keepCopy {
+		if err := r.copy(s, in); err != nil {
+			return nil, err
+		}
+		in.copy = true
+	}
+	if err := r.journal.addInode(in); err != nil {
+		return nil, &lostError{where, err}
+	}
+	r.meet(in)
+	return in, nil
+}
+
+// link keeps a link, on another file system in a room there.
+func (r *recorder) link(s spot, in *inode) error {
+	err := r.journal.link(s, in)
+	if err != unix.EXDEV || r.journal.rooms[in.dev] != nil {
+		return err
+	}
+	if err := r.addRoom(s.dir, in.dev); err != nil {
+		return err
+	}
+	return r.journal.link(s, in)
+}
+
+// addRoom makes a room as far up in a file system as one may write. A name comes
+// there, so that the directory is recorded first.
+func (r *recorder) addRoom(fd int, device uint64) error {
+	at, err := openPath(fd, ".", 0)
+	if err != nil {
+		return err
+	}
+	defer func() { unix.Close(at) }()
+	for {
+		above, err := openPath(at, "..", 0)
+		if err != nil {
+			return err
+		}
+		k, _, err := keyOf(above, "")
+		here, _, hereErr := keyOf(at, "")
+		if err != nil || hereErr != nil || k == here || k.dev != device || unix.Faccessat(above, ".", unix.W_OK, unix.AT_EACCESS) != nil {
+			unix.Close(above)
+			break
+		}
+		unix.Close(at)
+		at = above
+	}
+	d, err := r.directory(at)
+	if err != nil {
+		return err
+	}
+	if d.kind == kindOld {
+		if _, err := r.directoryRecord(at, d); err != nil {
+			return err
+		}
+	}
+	parent, err := pathOf(at)
+	if err != nil {
+		return err
+	}
+	room, err := r.journal.addRoom(device, parent)
+	if err != nil {
+		return err
+	}
+	k, _, err := keyOf(int(room.dir.Fd()), "")
+	r.ours[k] = true
+	return err
+}
+
+// keepLink keeps an inode that is about to lose a name. Where no link can be had, as
+// of another's file (proc_sys_fs(5), protected_hardlinks), a copy must do; but not
+// for one of several names.
+func (r *recorder) keepLink(s spot, in *inode) error {
+	if in.before.Mode.IsDir() || in.link {
+		return nil
+	}
+	if err := r.link(s, in); err != nil {
+		switch {
+		case in.nlink > 1:
+			return &lostError{in.before.Path, err}
+		case !in.before.Mode.IsRegular():
+			return nil // its attributes tell all
+		}
+		return r.keepCopy(s, in, keepCopy)
+	}
+	in.link = true
+	return r.lost(in.before.Path, r.journal.add(fmt.Sprintf("%c%d link", recordKept, in.id)))
+}
+
+// keepCopy keeps the content of a regular file, if that is how it is to be kept.
+func (r *recorder) keepCopy(s spot, in *inode, how keeping) error {
+	if how != keepCopy || in.copy || !in.before.Mode.IsRegular() {
+		return nil
+	}
+	if err := r.copy(s, in); err != nil {
+		return err
+	}
+	in.copy = true
+	return r.lost(in.before.Path, r.journal.add(fmt.Sprintf("%c%d copy", recordKept, in.id)))
+}
+
+// copy copies content. Who can not read it can mostly not write it either, and is
+// told so by the kernel.
+func (r *recorder) copy(s spot, in *inode) error {
+	fd, err := capture.OpenAt(s.dir, s.name)
+	if err == unix.EACCES && unix.Faccessat(s.dir, s.name, unix.W_OK, unix.AT_EACCESS) != nil {
+		return err
+	}
+	if err != nil {
+		return &lostError{in.before.Path, err}
+	}
+	f := os.NewFile(uintptr(fd), s.name)
+	return r.lost(in.before.Path, errors.Join(r.journal.copy(f, in), f.Close()))
+}
+
+func (r *recorder) lost(where string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &lostError{where, err}
+}
+
+// directoryRecord records a directory in which a name comes or goes: its time
+// changes.
+func (r *recorder) directoryRecord(fd int, d *directory) (*inode, error) {
+	if d.record != nil {
+		return d.record, nil
+	}
+	k, st, err := keyOf(fd, "")
+	if err != nil {
+		return nil, err
+	}
+	if d.record = r.inodes[k]; d.record == nil {
+		d.record, err = r.inode(spot{fd, ""}, d.path, k, &st, keepNothing)
+	}
+	return d.record, err
+}
+
+// directory finds out about a directory. Whether it was there before the run, and
+// where, is told by those above it.
+func (r *recorder) directory(fd int) (*directory, error) {
+	k, _, err := keyOf(fd, "")
+	if err != nil {
+		return nil, err
+	}
+	if d := r.dirs[k]; d != nil {
+		return d, nil
+	}
+	d, err := r.explore(fd, k)
+	if err == nil {
+		r.dirs[k] = d
+	}
+	return d, err
+}
+
+func (r *recorder) explore(fd int, k key) (*directory, error) {
+	if in := r.inodes[k]; in != nil {
+		return &directory{kind: kindOld, path: in.before.Path}, nil
+	}
+	if r.ours[k] {
+		return &directory{kind: kindOurs}, nil
+	}
+	if k == r.paths.rootKey {
+		return &directory{kind: kindOld, path: "."}, nil
+	}
+	if kind, err := pseudo(fd); err != nil || kind != kindOld {
+		return &directory{kind: kind}, err
+	}
+	above, err := openPath(fd, "..", unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(above)
+	parent, err := r.directory(above)
+	if err != nil || parent.kind == kindNew || parent.kind == kindOurs {
+		return parent, err
+	}
+	full, err := pathOf(fd)
+	if err != nil {
+		return nil, err
+	}
+	where := join(parent.path, path.Base(full))
+	if _, touched := r.places[where]; touched || strings.HasSuffix(full, " (deleted)") {
+		return &directory{kind: kindNew}, nil
+	}
+	return &directory{kind: kindOld, path: where}, nil
+}
+
+// pseudoTypes are file systems that show the kernel (linux/magic.h).
+var pseudoTypes = map[int64]bool{
+	unix.SYSFS_MAGIC: true, unix.CGROUP_SUPER_MAGIC: true, unix.CGROUP2_SUPER_MAGIC: true, unix.DEBUGFS_MAGIC: true,
+	unix.TRACEFS_MAGIC: true, unix.SECURITYFS_MAGIC: true, unix.BPF_FS_MAGIC: true, unix.PSTOREFS_MAGIC: true,
+	unix.EFIVARFS_MAGIC: true, unix.SELINUX_MAGIC: true, unix.BINFMTFS_MAGIC: true, 0x62656570: true, // configfs
+}
+
+// pseudo tells directories that show the kernel from others.
+func pseudo(fd int) (kind, error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(fd, &st); err != nil {
+		return kindOld, err
+	}
+	switch {
+	case pseudoTypes[st.Type]:
+		return kindPseudo, nil
+	case st.Type != unix.PROC_SUPER_MAGIC:
+		return kindOld, nil
+	}
+	full, err := pathOf(fd)
+	if err != nil {
+		return kindOld, err
+	}
+	first, _, _ := strings.Cut(strings.TrimPrefix(full, "/proc/"), "/")
+	if isNumber(first) {
+		return kindProcess, nil
+	}
+	return kindPseudo, nil
+}
+
+// lstat reads all attributes of a spot that can be read.
+func lstat(s spot) (e entry, err error) {
+	name := s.name
+	if name == "" {
+		name = "."
+	}
+	e, _, err = capture.Lstat(s.dir, name)
+	if errors.Is(err, fs.ErrPermission) {
+		e, _, err = capture.LstatQuick(s.dir, name)
+	}
+	return e, err
+}

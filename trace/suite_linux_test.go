@@ -1,0 +1,22 @@
+package trace
+
+import (
+	"os"
+	"testing"
+
+	"github.com/sandbox-install/sandbox-install/capture/capturetest"
+	"github.com/sandbox-install/sandbox-install/internal/sandbox"
+)
+
+func TestMain(m *testing.M) {
+	sandbox.Init()
+	os.Exit(m.Run())
+}
+
+// anew is the method as the suite is to see it.
+type anew struct{ Method }
+
+// MakesAnew tells the suite that what is rolled back may have another inode.
+func (*anew) MakesAnew() {}
+
+func TestSuite(t *testing.T) { capturetest.Run(t, &anew{}) }
