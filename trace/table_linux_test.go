@@ -50,7 +50,8 @@ func TestEveryCall(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if name == "arch_specific_syscall" || name == "syscalls" { // no calls
+			only32 := source.arch == archARM64 && n >= 403 && n <= 423 && n != 415 // of the header, __BITS_PER_LONG == 32
+			if name == "arch_specific_syscall" || name == "syscalls" || only32 {
 				continue
 			}
 			if n >= len(by) || by[n] == nil {
@@ -66,7 +67,7 @@ func TestEveryCall(t *testing.T) {
 var sameCall = map[[2]string]bool{
 	{"fstatat", "newfstatat"}: true, {"newfstatat", "fstatat"}: true, {"umount2", "umount"}: true, {"sendfile", "sendfile64"}: true,
 	{"statfs", "statfs64"}: true, {"fstatfs", "fstatfs64"}: true, {"truncate", "truncate64"}: true, {"ftruncate", "ftruncate64"}: true,
-	{"lseek", "_llseek"}: true, {"lseek", "llseek"}: true, {"fcntl", "fcntl64"}: true, {"mmap", "mmap2"}: true, {"fadvise64", "fadvise64_64"}: true,
+	{"lseek", "_llseek"}: true, {"lseek", "llseek"}: true, {"fcntl", "fcntl64"}: true, {"mmap", "mmap2"}: true, {"fadvise64", "fadvise64_64"}: true, {"sync_file_range", "sync_file_range2"}: true,
 }
 
 // TestVerbs: every word of the table means something, and every call that names a
