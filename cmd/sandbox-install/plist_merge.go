@@ -139,8 +139,11 @@ func isCapture(b []byte) bool {
 // writeMakefile writes lines to a file, or for people.
 func writeMakefile(stdio *stdio, name string, lines []string) error {
 	if name != "" {
-		text := strings.Join(lines, "\n") + "\n"
-		return writeFile(name, []byte(text), 0o644)
+		var text strings.Builder
+		for _, line := range lines {
+			text.WriteString(line + "\n")
+		}
+		return writeFile(name, []byte(text.String()), 0o644)
 	}
 	for _, line := range lines {
 		if _, err := fmt.Fprintln(stdio.err, "Makefile:", line); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/hashdiff"
+	"github.com/sandbox-install/sandbox-install/plist/dialect"
 )
 
 // runFlags are the flags of "run": how to capture, and how to pack the result.
@@ -181,6 +182,10 @@ func (f *runFlags) finish(ctx context.Context, stdio *stdio, method capture.Meth
 		if err := f.pack.save(ctx, stdio, f.saved, result); err != nil {
 			return err
 		}
+	}
+	f.pack.classify(result.List)
+	if err := dialect.Depend(result.List, result.Tree); err != nil {
+		return err
 	}
 	if err := f.pack.pack(ctx, stdio, s, capturedFiles{result.List, result.Tree}); err != nil {
 		return err

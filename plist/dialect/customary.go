@@ -24,10 +24,17 @@ var perlDirs = map[string][2]string{
 	"openbsd": {"libdata/perl5/site_perl", "libdata/perl5/site_perl/amd64-openbsd"},
 }
 
-// customary returns where a tree's own perl or Python has a file that Debian's
-// put elsewhere. Any other path stays as it is; "" is a directory that is not
-// needed there.
+// sharedPages is where GNU's configure puts pages if no one says --mandir and
+// --infodir; pkgsrc and OpenBSD do.
+var sharedPages = regexp.MustCompile(`^share/((?:man|info)(?:/.*)?)$`)
+
+// customary returns where a tree has a file that the captured installation put
+// elsewhere, because of what its configure or Debian's perl and Python think. Any
+// other path stays as it is; "" is a directory that is not needed there.
 func (p *porter) customary(name string) string {
+	if shared := sharedPages.FindStringSubmatch(name); shared != nil && p.pagesTop {
+		name = shared[1]
+	}
 	switch {
 	case strings.Contains(name, "/dist-packages"):
 		return debianPython.ReplaceAllString(name, "lib/python$1/site-packages$2")

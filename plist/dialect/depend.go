@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"debug/pe"
 	"encoding/binary"
+	"io"
 	"maps"
 	"path"
 	"regexp"
@@ -14,6 +15,27 @@ import (
 
 	"github.com/sandbox-install/sandbox-install/plist"
 )
+
+// depends reports whether others may depend on a file, or it on others, by its
+// name and mode: to record that must not cost a look into each file.
+func depends(e *plist.Entry) bool {
+	if e.Mode&0o111 != 0 {
+		return true
+	}
+	base := strings.ToLower(path.Base(e.Path))
+	return strings.Contains(base, ".so") || strings.HasSuffix(base, ".pc") || strings.HasSuffix(base, ".dll") || strings.HasSuffix(base, ".exe")
+}
+
+// Depend records in l what its files provide to others, and what they require
+// that no file of l provides. Of the files that can be objects, scripts or .pc
+// files it reads the first bytes, and of objects what these point to.
+func Depend(l *plist.List, tree plist.Tree) error {
+	facts, err := inspect(l, tree, depends)
+	if err == nil {
+		facts.Depend(l)
+	}
+	return err
+}
 
 // Depend records in l what its files provide to others, and what they require
 // that no file of l provides.
@@ -29,7 +51,7 @@ func (f Facts) Depend(l *plist.List) {
 		provided[dependencyKey(plist.DependencyInterpreter, "/"+e.Path)] = true
 		provided[dependencyKey(plist.DependencyCommand, path.Base(e.Path))] = e.Mode&0o111 != 0
 		fact := f[e.Path]
-		if fact == nil {
+		if fact == nil || !depends(e) {
 			continue
 		}
 		l.Provides = append(l.Provides, fact.Provides...)
@@ -132,12 +154,12 @@ func (fact *Fact) pkgconfigDependencies(e *plist.Entry, text []byte) {
 
 // inspectPE returns nil for what begins as a PE image and is none. Names of DLLs
 // are without case.
-func inspectPE(e *plist.Entry, content []byte) *Fact {
-	f, err := pe.NewFile(bytes.NewReader(content))
+func inspectPE(e *plist.Entry, r io.ReaderAt) *Fact {
+	f, err := pe.NewFile(r)
 	if err != nil || f.OptionalHeader == nil {
 		return nil
 	}
-	img := &image{f, content}
+	img := &image{f, make(map[*pe.Section][]byte)}
 	fact := &Fact{Format: "PE32", Machine: peMachines[f.Machine]}
 	if _, ok := f.OptionalHeader.(*pe.OptionalHeader64); ok {
 		fact.Format = "PE32+"
@@ -159,10 +181,10 @@ var peMachines = map[uint16]string{
 	pe.IMAGE_FILE_MACHINE_ARMNT: "arm",
 }
 
-// An image is a PE file in memory.
+// An image is a PE file, with the sections that were looked into.
 type image struct {
 	*pe.File
-	content []byte
+	sections map[*pe.Section][]byte
 }
 
 // names returns the names in a table of descriptors of the given size, up to the
@@ -201,9 +223,16 @@ func (img *image) data(rva uint32) []byte {
 		if rva < s.VirtualAddress || rva-s.VirtualAddress >= s.Size {
 			continue
 		}
-		from, to := uint64(s.Offset)+uint64(rva-s.VirtualAddress), uint64(s.Offset)+uint64(s.Size)
-		if to <= uint64(len(img.content)) { // or it is cut off
-			return img.content[from:to]
+		content, ok := img.sections[s]
+		if !ok {
+			var err error
+			if content, err = io.ReadAll(s.Open()); err != nil {
+				return nil
+			}
+			img.sections[s] = content
+		}
+		if at := rva - s.VirtualAddress; uint64(at) < uint64(len(content)) {
+			return content[at:]
 		}
 	}
 	return nil

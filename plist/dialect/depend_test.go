@@ -69,6 +69,7 @@ func TestDependELF(t *testing.T) {
 		t.Fatal(err)
 	}
 	l, c := installed("/p", map[string]string{"p/a": string(b)})
+	with(l, "p/a", func(e *plist.Entry) { e.Mode = 0o755 })
 	facts, err := Inspect(l, c)
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +97,12 @@ func TestDependELF(t *testing.T) {
 	slices.Sort(want)
 	if got := names(l.Requires); !slices.Equal(got, want) {
 		t.Errorf("requires %q, readelf says %q", got, want)
+	}
+	if err := Depend(l, content{}); err == nil {
+		t.Error("a tree without the file is no error")
+	}
+	if err := Depend(l, c); err != nil || !slices.Equal(names(l.Requires), want) {
+		t.Errorf("%v, requires %q, readelf says %q", err, l.Requires, want)
 	}
 }
 

@@ -28,13 +28,14 @@ type customs struct {
 	man      string // the suffix of a manual page: none, or what the tree's framework compresses to
 	confdir  string // variable of the directory of configuration files
 	samples  bool   // configuration files lie in share/examples, not beside their sample
+	pagesTop bool   // manual pages and info files lie below the prefix, not in share
 	covering bool   // a libtool archive or a .packlist stands for what it names
 }
 
 var trees = map[string]customs{
-	"pkgsrc":  {confdir: "PKG_SYSCONFDIR", samples: true, covering: true},
+	"pkgsrc":  {confdir: "PKG_SYSCONFDIR", samples: true, covering: true, pagesTop: true},
 	"freebsd": {man: ".gz", confdir: "PREFIX"},
-	"openbsd": {confdir: "SYSCONFDIR", samples: true},
+	"openbsd": {confdir: "SYSCONFDIR", samples: true, pagesTop: true},
 }
 
 // porter makes one Port.
@@ -156,7 +157,7 @@ func (p *porter) file(pl *place, fact *Fact, it Item) {
 		return
 	case p.tree == "freebsd" && p.freebsdFile(pl, &it):
 		return
-	case p.shells["/"+pl.Entry.Path]:
+	case p.shells["/"+pl.Entry.Path] || (fact.Type == TypeProgram || isSymlink(pl.Entry)) && knownShell.MatchString(pl.path):
 		it.Type = TypeShell
 		if line := typeLine(p.tree, &it); line != "" {
 			p.makefile(line)
@@ -171,10 +172,16 @@ func (p *porter) file(pl *place, fact *Fact, it Item) {
 		p.makefile("INFO_FILES= yes")
 	case p.tree == "openbsd" && p.openbsdLibrary(pl, &it):
 		return
+	case it.Type == TypeLibtool || it.Type == TypePkgconfig:
+		it.Type = "" // OpenBSD has words for them, which its lists do not use
 	}
 	p.add(pl, it)
 	p.byteCode(pl, &it)
 }
+
+// knownShell matches the programs that shells(5) gets a line for by the packages
+// that bring them, though not by what their "make install" does.
+var knownShell = regexp.MustCompile(`^bin/(bash|rbash|dash|elvish|es|fish|ksh|ksh93|lksh|mksh|oksh|rc|sash|scponly|tcsh|yash|zsh)$`)
 
 // isPage reports whether a file, or a link to one, is a manual page for its tree.
 func (p *porter) isPage(pl *place, fact *Fact) bool {
@@ -207,16 +214,32 @@ func (p *porter) freebsdFile(pl *place, it *Item) bool {
 func (p *porter) openbsdLibrary(pl *place, it *Item) bool {
 	dir, base := path.Split(pl.path)
 	name, version, _ := strings.Cut(base, ".so")
-	if isSymlink(pl.Entry) && sharedName.MatchString(base) && p.facts[path.Join(path.Dir(pl.Entry.Path), pl.Link)] != nil {
+	if isSymlink(pl.Entry) && sharedName.MatchString(base) && p.facts[p.target(pl.Entry)] != nil {
 		p.port.Dropped = append(p.port.Dropped, Remark{pl.path, "ld.so(1) finds a library without links"})
 		return true
 	}
 	if it.Type == TypeLibrary && version != "" {
 		lib := strings.TrimPrefix(name, "lib")
-		p.makefile("SHARED_LIBS+= " + lib + " " + strings.TrimPrefix(version, "."))
+		// A new port's libraries begin at 0.0; by custom a comment has upstream's.
+		p.makefile("SHARED_LIBS+= " + lib + " 0.0 # " + strings.TrimPrefix(version, "."))
 		it.Path = dir + name + ".so." + Var("LIB"+lib+"_VERSION")
 	}
 	return false
+}
+
+// target returns the entry path that a symlink leads to, through others.
+func (p *porter) target(e *plist.Entry) string {
+	name := e.Path
+	for range 8 { // as many as any installer needs, and an end for a loop
+		if e == nil || !isSymlink(e) {
+			break
+		}
+		if name = path.Join(path.Dir(name), e.Link); e.Link[0] == '/' {
+			name = path.Clean(e.Link)[1:]
+		}
+		e = p.list.Find(name)
+	}
+	return name
 }
 
 // add lists an item, with its owner and mode where its tree says them.

@@ -130,7 +130,7 @@ bin/tool
 @info info/foo.info
 @lib lib/libbar.so.${LIBbar_VERSION}
 @static-lib lib/libfoo.a
-@ltlib lib/libfoo.la
+lib/libfoo.la
 @lib lib/libfoo.so.${LIBfoo_VERSION}
 @man man/man1/bar.1
 @man man/man1/foo.1
@@ -149,8 +149,8 @@ share/foo/empty/
 @tag update-desktop-database
 @cwd /
 @sample /var/db/foo/
-`, `SHARED_LIBS+= bar 3
-SHARED_LIBS+= foo 1.2
+`, `SHARED_LIBS+= bar 0.0 # 3
+SHARED_LIBS+= foo 0.0 # 1.2
 `, "info/dir lib/libfoo.so lib/libfoo.so.1 share/foo/data.orig"},
 	} {
 		l, c := installed("/p", someFiles)

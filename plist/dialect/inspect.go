@@ -42,11 +42,15 @@ const headSize = 4096
 
 // Inspect reads what l packs, in the order of the list and each file once.
 func Inspect(l *plist.List, tree plist.Tree) (Facts, error) {
+	return inspect(l, tree, func(*plist.Entry) bool { return true })
+}
+
+func inspect(l *plist.List, tree plist.Tree, wanted func(*plist.Entry) bool) (Facts, error) {
 	facts := make(Facts)
 	head := make([]byte, headSize)
 	for i := range l.Entries {
 		e := &l.Entries[i]
-		if !e.Packed() || !e.HasContent() {
+		if !e.Packed() || !e.HasContent() || !wanted(e) {
 			continue
 		}
 		fact, err := inspectFile(e, tree, head)
@@ -75,35 +79,40 @@ func inspectFile(e *plist.Entry, tree plist.Tree, head []byte) (*Fact, error) {
 	return fact, errors.Join(err, f.Close())
 }
 
-// inspectContent reads an object or a .packlist whole, and of anything else the
-// first bytes.
+// inspectContent reads of an object what its headers point to, a .packlist whole,
+// and of anything else the first bytes.
 func inspectContent(e *plist.Entry, r io.Reader, head []byte) (*Fact, error) {
 	n, err := io.ReadFull(r, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return nil, err
 	}
 	head = head[:n]
-	var object func(*plist.Entry, []byte) *Fact
+	var object func(*plist.Entry, io.ReaderAt) *Fact
 	switch {
 	case bytes.HasPrefix(head, []byte(elf.ELFMAG)):
 		object = inspectELF
 	case bytes.HasPrefix(head, []byte("MZ")):
 		object = inspectPE
-	case path.Base(e.Path) == ".packlist":
-		object = inspectPacklist
-	default:
+	case path.Base(e.Path) != ".packlist":
 		return inspectText(e, head), nil
+	}
+	if at, ok := r.(io.ReaderAt); ok && object != nil {
+		return object(e, at), nil
 	}
 	rest, err := io.ReadAll(r)
 	if err != nil {
 		return nil, err
 	}
-	return object(e, slices.Concat(head, rest)), nil
+	content := slices.Concat(head, rest)
+	if object == nil {
+		return inspectPacklist(content), nil
+	}
+	return object(e, bytes.NewReader(content)), nil
 }
 
 // inspectPacklist reads the list that ExtUtils::Packlist writes: a path a line,
 // maybe with attributes behind it.
-func inspectPacklist(_ *plist.Entry, content []byte) *Fact {
+func inspectPacklist(content []byte) *Fact {
 	fact := &Fact{}
 	for line := range strings.Lines(string(content)) {
 		if name, _, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " "); strings.HasPrefix(name, "/") {
@@ -114,8 +123,8 @@ func inspectPacklist(_ *plist.Entry, content []byte) *Fact {
 }
 
 // inspectELF returns nil for what begins as an ELF file and is none.
-func inspectELF(e *plist.Entry, content []byte) *Fact {
-	f, err := elf.NewFile(bytes.NewReader(content))
+func inspectELF(e *plist.Entry, r io.ReaderAt) *Fact {
+	f, err := elf.NewFile(r)
 	if err != nil {
 		return nil
 	}

@@ -31,6 +31,7 @@ func Update(old *Document, items []Item, vars []Variable) (*Updated, error) {
 		return nil, err
 	}
 	u := &updater{dialect: d, old: oldItems, result: &Updated{}, fresh: make(map[string]*Item), gone: make(map[int]bool), bound: make(map[int]bool)}
+	items = u.pagesAsBefore(items)
 	for i := range items {
 		if it := &items[i]; listsPath(it) {
 			u.fresh[it.Path] = it
@@ -38,6 +39,7 @@ func Update(old *Document, items []Item, vars []Variable) (*Updated, error) {
 	}
 	u.values = u.valuesOf(vars)
 	u.compare()
+	u.adoptVariables(vars)
 	insert, err := u.insertions(items)
 	if err != nil {
 		return nil, err
@@ -98,6 +100,42 @@ func (u *updater) valuesOf(vars []Variable) map[string]string {
 		}
 	}
 	return values
+}
+
+// pagesAsBefore lets manual pages lie where the old list has them, in man or in
+// share/man: the tree decides that, not the version.
+func (u *updater) pagesAsBefore(items []Item) []Item {
+	below := func(dir string) func(Item) bool {
+		return func(it Item) bool { return strings.HasPrefix(it.Path, dir) }
+	}
+	from, to := "share/man/", "man/"
+	if !slices.ContainsFunc(u.old, below(to)) {
+		from, to = to, from
+	}
+	if !slices.ContainsFunc(u.old, below(to)) || slices.ContainsFunc(u.old, below(from)) {
+		return items
+	}
+	items = slices.Clone(items)
+	for i := range items {
+		if rest, ok := strings.CutPrefix(items[i].Path, from); ok {
+			items[i].Path = to + rest
+		}
+	}
+	return items
+}
+
+// adoptVariables takes those of the given variables for new lines that the old
+// list does not use, unless one of its lines that stay has the value spelled out.
+func (u *updater) adoptVariables(vars []Variable) {
+	for _, v := range vars {
+		if _, used := u.values[v.Name]; used {
+			continue
+		}
+		spelled := func(o oldPlace) bool { return v.occursIn(o.item.Path) }
+		if !slices.ContainsFunc(u.places, spelled) {
+			u.values[v.Name] = v.Values[0]
+		}
+	}
 }
 
 // maxVotes bounds the lines by which a variable's value is found.
@@ -228,6 +266,7 @@ func (u *updater) insertions(items []Item) (map[int]string, error) {
 		group, _ = Substitute(group, nil, vars)
 		var w writer
 		for k := range group {
+			group[k].tieToDirectory()
 			if err := u.dialect.render(&w, &group[k]); err != nil {
 				return nil, err
 			}

@@ -25,7 +25,7 @@ func TestUpdate(t *testing.T) {
 			name: "added, gone, kept", format: "pkgsrc",
 			old:   "@comment $NetBSD$\n@comment about b\nb\nd  \n${PLIST.x}e\nf\n@pkgdir g\n",
 			items: append(files("a", "b", "c", "f-2.0", "h"), Item{Kind: KindDir, Path: "i"}),
-			want:  "@comment $NetBSD$\na\n@comment about b\nb\nc\n${PLIST.x}e\nf-2.0\nh\n@pkgdir i\n",
+			want:  "@comment $NetBSD$\na\n@comment about b\nb\nc\n${PLIST.x}e\nf-${PKGVERSION}\nh\n@pkgdir i\n",
 			told:  "- d - f - g + a + c + f-2.0 + h + i = e",
 		},
 		{

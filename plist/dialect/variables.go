@@ -121,6 +121,12 @@ func (s *substitution) occurrences(path string) []occurrence {
 	return found
 }
 
+// occursIn reports whether a path may have the variable's first value.
+func (v *Variable) occursIn(path string) bool {
+	s := substitution{vars: []Variable{*v}}
+	return len(s.occurrences(path)) > 0
+}
+
 // possible rules out what cannot be the value: a part of a directory's name, of
 // a number, or of a variable.
 func (o *occurrence) possible(path string) bool {
@@ -253,11 +259,16 @@ func (p *Port) Substitute(other *Port, vars []Variable) {
 	p.Items, open = Substitute(p.Items, items, vars)
 	p.Remarks = append(p.Remarks, open...)
 	for i := range p.Items {
-		it := &p.Items[i]
-		for _, dir := range [][2]string{{"DOCSDIR", "portdocs"}, {"EXAMPLESDIR", "portexamples"}} {
-			if strings.HasPrefix(it.Path, Var(dir[0])+"/") {
-				it.When = append(it.When, Cond{Name: dir[1]})
-			}
+		p.Items[i].tieToDirectory()
+	}
+}
+
+// tieToDirectory gives an item the condition that FreeBSD's framework ties to its
+// directory.
+func (it *Item) tieToDirectory() {
+	for _, dir := range [][2]string{{"DOCSDIR", "portdocs"}, {"EXAMPLESDIR", "portexamples"}} {
+		if strings.HasPrefix(it.Path, Var(dir[0])+"/") && len(it.When) == 0 {
+			it.When = []Cond{{Name: dir[1]}}
 		}
 	}
 }
