@@ -74,21 +74,7 @@ func (s *placement) each(yield func(Item) bool) bool {
 }
 
 // comparePlaces is compareItems before the items are made.
-func comparePlaces(a, b *place) int {
-	n := min(len(a.path), len(b.path))
-	return cmp.Or(strings.Compare(a.path[:n], b.path[:n]), strings.Compare(a.tail(n), b.tail(n)))
-}
-
-// tail is the sort key of p from n on.
-func (p *place) tail(n int) string {
-	if !p.Mode.IsDir() {
-		return p.path[n:]
-	}
-	if n == len(p.path) {
-		return "/"
-	}
-	return p.path[n:] + "/"
-}
+func comparePlaces(a, b *place) int { return strings.Compare(a.path, b.path) }
 
 // join puts what is below the prefix and what is outside one after the other.
 func join(in, out []Item) []Item {

@@ -63,7 +63,12 @@ func (doc *Document) WriteTo(w io.Writer) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var b []byte
+	size := 0
+	for i := range doc.Lines {
+		l := &doc.Lines[i]
+		size += len(l.Lead) + len(l.Word) + len(l.Attrs) + len(l.Gap) + len(l.Arg) + len(l.End)
+	}
+	b := make([]byte, 0, size+size/8) // conditions are the rest
 	for i := range doc.Lines {
 		b = d.appendLine(b, &doc.Lines[i])
 	}

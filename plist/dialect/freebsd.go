@@ -157,6 +157,9 @@ func freebsdCond(name string) Cond {
 	return Cond{Name: strings.ToLower(rest), Not: not}
 }
 
+// freebsdTexts are the words before a text.
+var freebsdTexts = map[Kind]string{KindComment: "@comment", KindExec: "@postexec", KindUnexec: "@postunexec"}
+
 func renderFreeBSD(w *writer, it *Item) error {
 	var when strings.Builder
 	for _, c := range it.When {
@@ -173,18 +176,14 @@ func renderFreeBSD(w *writer, it *Item) error {
 	case KindFile, KindDir, KindSample, KindRmdir:
 		return renderFreeBSDPath(w, it, when.String())
 	case KindID, KindBlank: // the tree has git, and no use for either
-	case KindComment:
-		w.line(when.String(), "@comment ", it.Text)
 	case KindPrefix:
 		w.line(strings.TrimSpace("@cwd " + expand(it.Path, "%%", "%%")))
-	case KindExec:
-		w.line(when.String(), "@postexec ", expand(it.Text, "%%", "%%"))
-	case KindUnexec:
-		w.line(when.String(), "@postunexec ", expand(it.Text, "%%", "%%"))
 	case KindUser, KindGroup: // are the Makefile's, with a line in the tree's UIDs and GIDs
 		w.line("@comment Makefile: ", expand(makefileLine("freebsd", it), "%%", "%%"))
 	default:
-		return it.refuse("freebsd", "there is no such keyword")
+		if !w.command(freebsdTexts, it, when.String(), [2]string{"%%", "%%"}) {
+			return it.refuse("freebsd", "there is no such keyword")
+		}
 	}
 	return nil
 }

@@ -181,6 +181,15 @@ type writer struct {
 	attrs              string // of that line
 }
 
+// command writes an item that is a word and a text, if the dialect has the word.
+func (w *writer) command(words map[Kind]string, it *Item, when string, brackets [2]string) bool {
+	word := words[it.Kind]
+	if word != "" {
+		w.line(when, word, " ", expand(it.Text, brackets[0], brackets[1]))
+	}
+	return word != ""
+}
+
 func (w *writer) line(parts ...string) {
 	for _, p := range parts {
 		w.b = append(w.b, p...)

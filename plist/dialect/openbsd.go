@@ -89,26 +89,27 @@ func readOpenBSDCommand(r *reader, l *Line, it *Item) {
 	switch l.Word {
 	case "@cwd":
 		it.Kind, it.Path = KindPrefix, arg
-	case "@exec":
-		it.Kind, it.Text = KindExec, arg
-	case "@unexec":
-		it.Kind, it.Text = KindUnexec, arg
-	case "@tag":
-		it.Kind, it.Text = KindTag, arg
-	case "@newuser":
-		it.Kind, it.Text = KindUser, arg
-	case "@newgroup":
-		it.Kind, it.Text = KindGroup, arg
 	case "@comment":
 		readComment(l.Arg, "$OpenBSD", it)
 		if l.Arg == "no checksum" || l.Arg == "no debug" {
 			it.Kind = KindOther // is about the next file
 		}
 	default:
+		for kind, word := range openbsdTexts {
+			if word == l.Word {
+				it.Kind, it.Text = kind, arg
+				return
+			}
+		}
 		if !r.set(l.Word, arg) {
 			it.Kind = KindOther
 		}
 	}
+}
+
+// openbsdTexts are the words before a text.
+var openbsdTexts = map[Kind]string{
+	KindComment: "@comment", KindExec: "@exec", KindUnexec: "@unexec", KindUser: "@newuser", KindGroup: "@newgroup", KindTag: "@tag",
 }
 
 func renderOpenBSD(w *writer, it *Item) error {
@@ -121,27 +122,17 @@ func renderOpenBSD(w *writer, it *Item) error {
 	case KindID:
 		w.line("@comment $OpenBSD: PLIST,v$")
 	case KindBlank:
-	case KindComment:
-		w.line("@comment ", it.Text)
 	case KindPrefix:
 		if it.Path == "" {
 			return it.refuse("openbsd", "@cwd needs a directory")
 		}
 		w.line("@cwd ", expand(it.Path, "${", "}"))
-	case KindExec:
-		w.line("@exec ", expand(it.Text, "${", "}"))
-	case KindUnexec:
-		w.line("@unexec ", expand(it.Text, "${", "}"))
-	case KindUser:
-		w.line("@newuser ", expand(it.Text, "${", "}"))
-	case KindGroup:
-		w.line("@newgroup ", expand(it.Text, "${", "}"))
-	case KindTag:
-		w.line("@tag ", expand(it.Text, "${", "}"))
 	case KindFragment:
 		w.line(it.Text)
 	default:
-		return it.refuse("openbsd", "there is no such command")
+		if !w.command(openbsdTexts, it, "", [2]string{"${", "}"}) {
+			return it.refuse("openbsd", "there is no such command")
+		}
 	}
 	return nil
 }

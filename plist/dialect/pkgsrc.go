@@ -107,6 +107,9 @@ func (r *reader) set(word, arg string) bool {
 	return true
 }
 
+// pkgsrcTexts are the words before a text.
+var pkgsrcTexts = map[Kind]string{KindComment: "@comment", KindExec: "@exec", KindUnexec: "@unexec"}
+
 // renderPkgsrc writes an item as pkgsrc's source PLIST has it.
 func renderPkgsrc(w *writer, it *Item) error {
 	when, err := pkgsrcWhen(it)
@@ -117,23 +120,19 @@ func renderPkgsrc(w *writer, it *Item) error {
 	case KindID:
 		w.line("@comment $NetBSD$")
 	case KindBlank: // has no meaning, and pkglint minds it
-	case KindComment:
-		w.line(when, "@comment ", it.Text)
 	case KindPrefix:
 		if it.Path == "" {
 			return it.refuse("pkgsrc", "@cwd needs a directory")
 		}
 		w.line("@cwd ", expand(it.Path, "${", "}"))
-	case KindExec:
-		w.line(when, "@exec ", expand(it.Text, "${", "}"))
-	case KindUnexec:
-		w.line(when, "@unexec ", expand(it.Text, "${", "}"))
 	case KindFile, KindDir, KindRmdir:
 		return renderPkgsrcPath(w, it, when)
 	case KindSample, KindUser, KindGroup: // are the Makefile's: CONF_FILES, OWN_DIRS, PKG_USERS
 		w.line(when, "@comment Makefile: ", expand(makefileLine("pkgsrc", it), "${", "}"))
 	default:
-		return it.refuse("pkgsrc", "there is no such command")
+		if !w.command(pkgsrcTexts, it, when, [2]string{"${", "}"}) {
+			return it.refuse("pkgsrc", "there is no such command")
+		}
 	}
 	return nil
 }

@@ -82,10 +82,18 @@ func (c *checker) pkgsrcFile(items []Item, i int) {
 	if !isASCII(it.Path) && (i == 0 || items[i-1].Kind != KindComment && isASCII(items[i-1].Path)) {
 		c.report(Warning, "%q is not ASCII: say in a comment before it that it is meant so", it.Path)
 	}
-	if la := pkgsrcLibrary.ReplaceAllString(it.Path, ".la"); la != it.Path && c.files[c.key(la)] > 0 {
-		c.report(Warning, "%s is listed by its libtool archive, line %d", it.Path, c.files[c.key(la)])
+	if strings.HasPrefix(it.Path, "lib/") && (strings.Contains(it.Path, ".so") || strings.HasSuffix(it.Path, ".a")) {
+		c.pkgsrcLibrary(it)
 	}
 	c.pkgsrcManPage(it)
+}
+
+// pkgsrcLibrary wants no library beside the libtool archive that stands for it.
+func (c *checker) pkgsrcLibrary(it *Item) {
+	archive := pkgsrcLibrary.ReplaceAllString(it.Path, ".la")
+	if line := c.files[c.key(archive)]; archive != it.Path && line > 0 {
+		c.report(Warning, "%s is listed by its libtool archive, line %d", it.Path, line)
+	}
 }
 
 // pkgsrcManPage wants a page in the directory of its section.
