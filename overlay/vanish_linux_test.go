@@ -18,7 +18,7 @@ func TestMountsComeAndGo(t *testing.T) {
 	elsewhere := t.TempDir()
 	stop, stopped := make(chan bool), make(chan error)
 	go func() { stopped <- comeAndGo(elsewhere, stop) }()
-	for range 12 {
+	for range 25 {
 		result, err := s.try(t.Context())
 		if err != nil {
 			t.Errorf("%v; output:\n%s", err, s.out.String())
