@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -182,10 +184,10 @@ func (r *run) notes(exit *sandbox.Exit) []plist.Note {
 			Text: fmt.Sprintf("process %d was still running and was stopped: %s", p.PID, p.Command),
 		})
 	}
-	for what := range r.recorder.refused {
+	for _, what := range slices.Sorted(maps.Keys(r.recorder.refused)) {
 		notes = append(notes, plist.Note{Kind: plist.NoteHole, Text: what + ": the command was refused to change it"})
 	}
-	for program := range r.recorder.setID {
+	for _, program := range slices.Sorted(maps.Keys(r.recorder.setID)) {
 		notes = append(notes, plist.Note{Kind: plist.NoteHole, Text: fmt.Sprintf("%q did not get the ids that it is set to: no new privileges can be had here", program)})
 	}
 	return notes
