@@ -59,6 +59,7 @@ func built(t testing.TB, in installer) string {
 	base := image(t, in)
 	return once(t, in.name, base+in.fetch+in.build, func(dir string) {
 		t.Logf("building %s", in.name)
+		removeAll(t, dir+".work") // of a run that was killed
 		work := mkdir(t, dir+".work")
 		t.Cleanup(func() { removeAll(t, work) })
 		upper := mkdir(t, work, "upper")

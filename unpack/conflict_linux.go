@@ -21,6 +21,7 @@ func (p *planner) wantOver(e, now *plist.Entry) error {
 			p.join(e)
 		}
 	case was == nil && e.Op == plist.OpModify:
+		p.note(e.Path, "is edited by the package; what is there is kept, and comes back with the removal")
 		p.want(e, fromPackage)
 	case was != nil && p.isConfig(e) && p.isConfig(packaged) && !p.policy.Save && contentDiffers(now, packaged):
 		p.wantConfig(e, now, packaged)

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -230,59 +228,6 @@ func (p *planner) plan(t Transaction) (*Plan, error) {
 	return &Plan{Transaction: t, Notes: p.notes, Was: p.old, open: p.open, pristine: p.openPristine}, nil
 }
 
-// before lists what is at the goals' paths now.
-func (p *planner) before(t *Transaction) *plist.List {
-	l := &plist.List{Name: t.Name, Version: t.Version}
-	first := make(map[capture.Inode]string)
-	for _, real := range slices.SortedFunc(maps.Keys(p.goals), plist.ComparePaths) {
-		now := p.there[real]
-		if now == nil {
-			continue
-		}
-		e := *now
-		if inode := p.inodes[real]; linkable(&e) && inode.Nlink > 1 {
-			if body, ok := first[inode]; ok {
-				e.Link = body
-			} else {
-				first[inode] = real
-			}
-		}
-		l.Entries = append(l.Entries, e)
-	}
-	return l
-}
-
-// after lists the goals. Names of one file get the attributes of the one that is
-// there, if any is.
-func (p *planner) after(t *Transaction) *plist.List {
-	l := &plist.List{Name: t.Name, Version: t.Version}
-	paths := slices.SortedFunc(maps.Keys(p.goals), plist.ComparePaths)
-	model := make(map[string]*plist.Entry)
-	for _, real := range paths {
-		if g := p.goals[real]; g.entry != nil && g.file != "" && (model[g.file] == nil || g.from == fromDisk) {
-			model[g.file] = g.entry
-		}
-	}
-	first := make(map[string]string)
-	for _, real := range paths {
-		g := p.goals[real]
-		if g.entry == nil {
-			continue
-		}
-		e := *g.entry
-		if g.file != "" {
-			e = *model[g.file]
-			e.Link = first[g.file]
-			if e.Link == "" {
-				first[g.file] = real
-			}
-		}
-		e.Op, e.Changed, e.Class, e.Rule, e.Path = plist.OpAdd, 0, plist.ClassChanged, "", real
-		l.Entries = append(l.Entries, e)
-	}
-	return l
-}
-
 // checkSteps looks for what would stop a step that is planned.
 func (p *planner) checkSteps(t *Transaction) error {
 	all := steps(t.Before, t.After)
@@ -305,49 +250,4 @@ func (p *planner) checkSteps(t *Transaction) error {
 		}
 	}
 	return p.checkSpace(t)
-}
-
-// open opens the content of a goal.
-func (p *planner) open(e *plist.Entry) (plist.File, error) {
-	switch p.goals[e.Path].from {
-	case fromPackage:
-		return p.pkg.Tree.Open(p.named[e.Path])
-	case fromStore:
-		return p.openKept(p.sources[e.Path])
-	case fromText:
-		return textFile{strings.NewReader(p.texts[e.Path])}, nil
-	}
-	return p.sys.openFile(e.Path)
-}
-
-func (r *Root) openKept(source string) (plist.File, error) {
-	f, err := r.sys.openFile(r.at(keptName, source))
-	if err != nil {
-		return nil, err // not a nil *os.File in a File
-	}
-	return f, nil
-}
-
-// A textFile is content that was made here.
-type textFile struct{ *strings.Reader }
-
-func (textFile) Close() error { return nil }
-
-// wantText makes a text the content of the file that is at a path.
-func (p *planner) wantText(now *plist.Entry, text string) error {
-	e := *now
-	var err error
-	e.Digest, err = capture.Digest(strings.NewReader(text))
-	e.Size, e.ModTime, e.Link = int64(len(text)), p.now(), ""
-	if base := p.bases.Find(e.Path); base != nil && !contentDiffers(base, &e) {
-		e.ModTime = base.ModTime // it is what it was
-	}
-	p.goals[e.Path], p.texts[e.Path] = goal{entry: &e, from: fromText}, text
-	return err
-}
-
-// readText returns the content of a small file of the root.
-func (p *planner) readText(real string) (string, error) {
-	text, err := p.readFile(real)
-	return string(text), err
 }
