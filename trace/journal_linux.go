@@ -149,8 +149,13 @@ func syncDirs(dirs ...string) error {
 	return nil
 }
 
+// step is called before each step that changes the journal or the live tree; a test
+// is killed there.
+var step = func() {}
+
 // add writes the next record.
 func (j *journal) add(text string) error {
+	step()
 	name := strconv.Itoa(j.last + 1)
 	err := unix.Symlinkat(text, int(j.log.Fd()), name)
 	long := err == unix.ENAMETOOLONG
@@ -198,6 +203,7 @@ func (j *journal) linkAt(in *inode) spot {
 // link keeps an inode itself by one more name for it.
 func (j *journal) link(s spot, in *inode) error {
 	to := j.linkAt(in)
+	step()
 	err := unix.Linkat(s.dir, s.name, to.dir, to.name, 0)
 	if err == nil && j.unordered {
 		err = unix.Fsync(to.dir)

@@ -10,6 +10,9 @@ import (
 
 func TestMain(m *testing.M) {
 	sandbox.Init()
+	if text, ok := os.LookupEnv(crashVariable); ok {
+		crashMain(text)
+	}
 	os.Exit(m.Run())
 }
 

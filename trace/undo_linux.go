@@ -51,6 +51,7 @@ func (u *undoer) undo() error {
 	var errs []error
 	each := func(order []string, do func(place string) error) {
 		for _, place := range order {
+			step()
 			if err := do(place); err != nil {
 				errs = append(errs, fmt.Errorf("put back %q: %w", "/"+place, err))
 			}
@@ -200,6 +201,7 @@ func (u *undoer) moveTo(in *inode, to string) error {
 		return err
 	}
 	u.moves = append(u.moves, m)
+	step()
 	fd, err := openPath(unix.AT_FDCWD, path.Dir(from), unix.O_DIRECTORY)
 	if err != nil {
 		return err

@@ -108,7 +108,11 @@ func (o *order) run() error {
 	if err != nil {
 		return err
 	}
-	if err := (&report{Kind: reportStarted}).send(o.first+fdSocket, pid); err != nil {
+	started, sent := &report{Kind: reportStarted}, pid
+	if o.Plan.Bare { // its number is the same outside, and to send another's needs CAP_SYS_ADMIN
+		started.PID, sent = pid, 0
+	}
+	if err := started.send(o.first+fdSocket, sent); err != nil {
 		return err
 	}
 	in := &initProcess{order: o, proc: proc, command: pid, children: reapAll()}

@@ -22,6 +22,7 @@ type report struct {
 	Text     string        // failed: the error's sentence
 	Signal   syscall.Signal
 	Code     int
+	PID      int // started, where no translation is needed
 	Outlived []Process
 
 	pid  int      // started: the command's, as the supervisor's pid namespace numbers it
@@ -52,7 +53,7 @@ func (r *report) send(socket, pid int) error {
 	}
 	var rights []byte
 	if pid != 0 {
-		rights = unix.UnixCredentials(&unix.Ucred{Pid: int32(pid), Uid: uint32(os.Getuid()), Gid: uint32(os.Getgid())})
+		rights = unix.UnixCredentials(&unix.Ucred{Pid: int32(pid)})
 	}
 	if r.file != nil {
 		rights = unix.UnixRights(int(r.file.Fd()))
@@ -78,12 +79,13 @@ func receive(socket int) (*report, error) {
 	if err := gob.NewDecoder(bytes.NewReader(b[:n])).Decode(r); err != nil {
 		return nil, fmt.Errorf("report of init: %w", err)
 	}
+	r.pid = r.PID
 	messages, err := unix.ParseSocketControlMessage(rights[:rn])
 	if err != nil {
 		return nil, err
 	}
 	for i := range messages {
-		if cred, err := unix.ParseUnixCredentials(&messages[i]); err == nil {
+		if cred, err := unix.ParseUnixCredentials(&messages[i]); err == nil && r.PID == 0 {
 			r.pid = int(cred.Pid)
 		}
 		if fds, err := unix.ParseUnixRights(&messages[i]); err == nil && len(fds) == 1 {
