@@ -61,7 +61,7 @@ func (o *order) runContainer() error {
 	if err != nil {
 		return &StepError{"create the container", err}
 	}
-	root, err := o.buildRoot(containerRoot)
+	root, err := o.buildRoot(containerRoot, o.Plan.Mounts, o.mountFDs())
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"encoding/gob"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
@@ -18,6 +19,9 @@ import (
 // [Run] started. Then it carries out the plan and does not return.
 func Init() {
 	switch n := len(os.Args); {
+	case n == 3 && os.Args[0] == initName && os.Args[2] == waitWord:
+		fmt.Fprintln(os.Stderr, "sandbox-install:", waitForUsers(os.Args[1]))
+		os.Exit(1)
 	case n == 2 && os.Args[0] == initName:
 		initContainer()
 		os.Exit(runInit(os.Args[1], (*order).enter))
@@ -76,7 +80,26 @@ func (o *order) enter() error {
 	if o.Plan.Container {
 		return o.runContainer()
 	}
-	root, err := o.buildRoot("/")
+	if o.Plan.Agent != "" {
+		return o.enterWithAgent()
+	}
+	return o.live(o.Plan.Mounts, o.mountFDs())
+}
+
+// mountFDs are the descriptors of the mounts that were passed with the plan.
+func (o *order) mountFDs() []int {
+	var fds []int
+	for _, m := range o.Plan.Mounts {
+		for len(fds) <= m.File {
+			fds = append(fds, o.first+fdMounts+len(fds))
+		}
+	}
+	return fds
+}
+
+// live builds the root, moves into it and runs the command.
+func (o *order) live(mounts []Mount, fds []int) error {
+	root, err := o.buildRoot("/", mounts, fds)
 	if err != nil {
 		return err
 	}
@@ -121,17 +144,25 @@ func (o *order) run() error {
 
 // watchSupervisor ends pid 1, and so all the rest, with the supervisor: its end of
 // the socket is closed. Where init is the supervisor's own child a signal says so
-// too, if not for a supervisor that died before the signal was asked for.
+// too, if not for a supervisor that died before the signal was asked for. Whatever
+// else is read asks for the end of all processes but pid 1.
 func (o *order) watchSupervisor() {
 	b := make([]byte, 1)
-	_ = retry(func() error {
-		_, err := unix.Read(o.first+fdSocket, b) // nothing is ever sent
-		return err
-	})
-	if o.Plan.Bare {
-		stopFamily()
+	for {
+		n := 0
+		err := retry(func() (err error) {
+			n, err = unix.Read(o.first+fdSocket, b)
+			return err
+		})
+		if err == nil && n > 0 {
+			_ = unix.Kill(-1, unix.SIGKILL) // ESRCH: none left
+			continue
+		}
+		if o.Plan.Bare {
+			stopFamily()
+		}
+		os.Exit(1)
 	}
-	os.Exit(1)
 }
 
 // An initProcess is pid 1 while the command runs and after.
@@ -279,6 +310,11 @@ func (o *order) weaken() error {
 	if !o.Plan.HostSockets {
 		if err := scopeSockets(); err != nil {
 			return &StepError{"leave the host's abstract sockets", err}
+		}
+	}
+	if o.agent != nil {
+		if err := o.agent.Confine(); err != nil {
+			return &StepError{"confine the command", err}
 		}
 	}
 	if err := o.dropCapabilities(); err != nil {

@@ -20,12 +20,11 @@ func makePrivate() error {
 
 // buildRoot attaches the mounts in this process's private mount namespace and
 // returns the root's descriptor. The root comes to lie on dir.
-func (o *order) buildRoot(dir string) (root int, err error) {
-	mounts, first := o.Plan.Mounts, o.first+fdMounts
+func (o *order) buildRoot(dir string, mounts []Mount, fds []int) (root int, err error) {
 	if len(mounts) == 0 || mounts[0].Target != "." || mounts[0].File < 0 {
 		return -1, &StepError{"read the plan", errors.New("the first mount is not the root")}
 	}
-	root = first + mounts[0].File
+	root = fds[mounts[0].File]
 	if err := unix.MoveMount(root, "", unix.AT_FDCWD, dir, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return -1, &StepError{"attach the root", err}
 	}
@@ -33,7 +32,11 @@ func (o *order) buildRoot(dir string) (root int, err error) {
 		if o.Plan.Container && m.File < 0 { // these are libcontainer's
 			continue
 		}
-		if err := m.attach(root, first+m.File); err != nil {
+		fd := -1
+		if m.File >= 0 {
+			fd = fds[m.File]
+		}
+		if err := m.attach(root, fd); err != nil {
 			return -1, &StepError{"mount on /" + m.Target, err}
 		}
 	}

@@ -28,6 +28,14 @@ type Plan struct {
 	// ask: whom, Files.Listener is told.
 	Filters [][]byte
 
+	// Users, if not nil, has init begin in a user namespace, as its root.
+	Users *Users
+
+	// Agent, if not "", is the registered one that makes the mounts instead, and
+	// serves the caller afterwards. AgentOrder is for it.
+	Agent      string
+	AgentOrder []byte
+
 	Grace time.Duration // how long what the command left running may take to end by itself
 	Term  time.Duration // how long it may then take to end after SIGTERM
 }
@@ -50,6 +58,7 @@ type Mount struct {
 type Files struct {
 	Stdin, Stdout, Stderr *os.File   // nil is /dev/null
 	Mounts                []*os.File // detached mounts (fsmount(2), open_tree(2)), private
+	Agent                 *os.File   // the agent's end of a socket; nil without one
 
 	// Listener is given the listener of Plan.Filters, which it closes, before
 	// anything runs under them; the answers must not wait for Run. It is called once,
@@ -61,7 +70,25 @@ type Files struct {
 type Exit struct {
 	Code     int       // exit status, or 128+n if signal n ended it
 	Outlived []Process // what still ran after Plan.Grace and had to be stopped
+
+	wait func() error // of an agent that still serves us
 }
+
+// Wait waits for the agent, whose caller has hung up. Without one there is nothing
+// to wait for.
+func (e *Exit) Wait() error {
+	if e.wait == nil {
+		return nil
+	}
+	defer func() { e.wait = nil }()
+	return e.wait()
+}
+
+// Users are the ids of a user namespace.
+type Users struct{ UIDs, GIDs []IDMap }
+
+// An IDMap says which ids outside those from Inside on are.
+type IDMap struct{ Inside, Outside, Size int }
 
 // A Process is one that was found running.
 type Process struct {

@@ -99,13 +99,22 @@ func receive(socket int) (*report, error) {
 func (r *report) err(p *Plan) error {
 	err := errors.New(r.Text)
 	if r.Errno != 0 {
-		err = r.Errno
+		err = &toldError{r.Text, r.Errno}
 	}
 	if r.Kind == reportExecFailed {
 		return &ExecError{Name: p.Args[0], Err: err}
 	}
 	return &StepError{Step: r.Step, Err: err}
 }
+
+// A toldError is what init said of what the kernel answered.
+type toldError struct {
+	text  string
+	errno syscall.Errno
+}
+
+func (e *toldError) Error() string { return e.text }
+func (e *toldError) Unwrap() error { return e.errno }
 
 // failure is the report of an error.
 func failure(kind reportKind, err error) *report {

@@ -20,11 +20,15 @@ import (
 // that is meant for it and not for the command.
 const initName = "sandbox-install: init"
 
+// waitWord is argv[2] of a copy that is to wait for its ids.
+const waitWord = "wait"
+
 // The descriptors of the copy, from that number on. Those of the mounts follow.
 const (
 	fdOrder = iota
 	fdSocket
 	fdExe
+	fdAgent
 	fdMounts
 )
 
@@ -39,6 +43,7 @@ type order struct {
 
 	first int      // in the copy: the number of its first descriptor
 	file  *os.File // in the copy: what this was read from
+	agent Agent    // in the copy: what makes its mounts, or nil
 }
 
 // passedSignals are the signals that are meant for the command when the supervisor
@@ -74,19 +79,50 @@ func Run(ctx context.Context, p Plan, files Files) (*Exit, error) {
 	if err := s.start(files); err != nil {
 		return nil, err
 	}
-	defer unix.Close(s.socket)
-	exit, err := s.supervise(ctx, listen(s.socket), signals)
-	// Init is gone or about to go: it closed its socket. To wait for it is to wait
-	// for the last process of its pid namespace.
-	return exit, errors.Join(err, s.reap())
+	s.reports = listen(s.socket)
+	exit, err := s.supervise(ctx, signals)
+	if err == nil && p.Agent != "" {
+		exit.wait = s.end
+		return exit, nil
+	}
+	if p.Agent != "" {
+		// The agent serves nobody any more, and cleans up.
+		err = errors.Join(err, hangUp(files.Agent))
+	}
+	return exit, errors.Join(err, s.end())
+}
+
+// hangUp lets an agent's socket read its end.
+func hangUp(socket *os.File) error {
+	err := unix.Shutdown(int(socket.Fd()), unix.SHUT_RDWR)
+	if err == unix.ENOTCONN {
+		return nil
+	}
+	return err
+}
+
+// end waits for init. It is gone or about to go: it closed its socket, or what it
+// serves has hung up. To wait for it is to wait for the last process of its pid
+// namespace.
+func (s *supervisor) end() error {
+	err := s.reap()
+	// Its last words, that it could not clean up; and the end of who listens.
+	for m := range s.reports {
+		if m.err == nil && m.Kind == reportFailed {
+			err = errors.Join(err, m.report.err(s.plan))
+		}
+	}
+	unix.Close(s.socket)
+	return err
 }
 
 // A supervisor is the caller's side of one run.
 type supervisor struct {
-	plan   *Plan
-	init   *os.Process
-	socket int       // our end
-	tty    *terminal // nil without one
+	plan    *Plan
+	init    *os.Process
+	socket  int // our end
+	reports <-chan message
+	tty     *terminal // nil without one
 
 	listener func(*os.File)
 
@@ -109,10 +145,25 @@ func (s *supervisor) start(files Files) error {
 	if err == nil {
 		err = s.startWith(files, theirs)
 	}
+	if err == nil && s.plan.Users.needHelper() {
+		err = s.mapUsers()
+	}
 	if err != nil {
 		unix.Close(s.socket)
 	}
 	return err
+}
+
+// mapUsers gives init its ids, and lets it go on.
+func (s *supervisor) mapUsers() error {
+	err := s.plan.Users.write(s.init.Pid)
+	if err == nil {
+		_, err = unix.Write(s.socket, []byte{1})
+	}
+	if err != nil {
+		return errors.Join(err, s.init.Kill(), s.reap())
+	}
+	return nil
 }
 
 func (s *supervisor) startWith(files Files, socket *os.File) error {
@@ -137,11 +188,19 @@ func (s *supervisor) startWith(files Files, socket *os.File) error {
 		return fmt.Errorf("list the descriptors to be passed on: %w", err)
 	}
 	first := len(fds)
-	fds = append(fds, orderFile.Fd(), socket.Fd(), exe.Fd())
+	agent := closed
+	if files.Agent != nil {
+		agent = files.Agent.Fd()
+	}
+	fds = append(fds, orderFile.Fd(), socket.Fd(), exe.Fd(), agent)
 	for _, m := range files.Mounts {
 		fds = append(fds, m.Fd())
 	}
-	pid, _, err := syscall.StartProcess(fmt.Sprintf("/proc/self/fd/%d", first+fdExe), []string{initName, strconv.Itoa(first)}, &syscall.ProcAttr{
+	args := []string{initName, strconv.Itoa(first)}
+	if s.plan.Users.needHelper() {
+		args = append(args, waitWord)
+	}
+	pid, _, err := syscall.StartProcess(fmt.Sprintf("/proc/self/fd/%d", first+fdExe), args, &syscall.ProcAttr{
 		Env:   []string{},
 		Files: fds,
 		Sys:   s.plan.attributes(),
@@ -168,7 +227,9 @@ func (p *Plan) attributes() *syscall.SysProcAttr {
 	}
 	// In a group of its own, init is not stopped and continued with us by a shell:
 	// the command must not be continued before it has the terminal.
-	return &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: unix.SIGKILL, Setpgid: true}
+	attr := &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: unix.SIGKILL, Setpgid: true}
+	p.Users.enter(attr)
+	return attr
 }
 
 // write puts o into a file of its own, to be read from the start.
@@ -187,7 +248,7 @@ func (o *order) write() (*os.File, error) {
 
 // exe opens this program to be executed.
 func (p *Plan) exe() (*os.File, error) {
-	if p.Bare {
+	if p.Bare || p.Users != nil {
 		return os.Open("/proc/self/exe")
 	}
 	return readOnlyExe()
@@ -231,18 +292,21 @@ func listen(socket int) <-chan message {
 }
 
 // supervise follows init until it is gone.
-func (s *supervisor) supervise(ctx context.Context, reports <-chan message, signals <-chan os.Signal) (*Exit, error) {
+func (s *supervisor) supervise(ctx context.Context, signals <-chan os.Signal) (*Exit, error) {
 	cancelled := ctx.Done()
 	var kill <-chan time.Time
 	var failed error
 	for {
 		select {
-		case m := <-reports:
+		case m := <-s.reports:
 			if m.err != nil {
 				return s.verdict(ctx, failed, m.err)
 			}
 			if err := s.handle(m.report); err != nil {
 				failed = err
+			}
+			if s.plan.Agent != "" && m.Kind == reportEmpty {
+				return s.verdict(ctx, failed, io.EOF)
 			}
 		case sig := <-signals:
 			if sig == unix.SIGCONT {
@@ -315,11 +379,14 @@ func (s *supervisor) cancel() {
 
 // kill ends everything in the sandbox at once.
 func (s *supervisor) kill() {
-	if s.plan.Container || s.plan.Bare { // the copy takes it for our death
+	switch {
+	case s.plan.Container, s.plan.Bare: // the copy takes it for our death
 		_ = unix.Shutdown(s.socket, unix.SHUT_WR)
-		return
+	case s.plan.Agent != "": // it still has to clean up
+		_, _ = unix.Write(s.socket, []byte{1}) // it may just have ended
+	default:
+		s.signal(unix.SIGKILL)
 	}
-	s.signal(unix.SIGKILL)
 }
 
 // signal passes sig to init, which passes it to the command. That init is gone
