@@ -1,0 +1,148 @@
+package fuse
+
+import (
+	"path"
+
+	gofuse "github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// A node is a file that the kernel knows by a number. It is found again by the
+// name under which it was looked up first; what the kernel has forgotten lives on
+// as the parent of another.
+type node struct {
+	id      uint64
+	parent  *node // nil for the root; a graft's is the root
+	name    string
+	file    file
+	lookups int64
+	mine    bool // we may read it without leaving an access time
+}
+
+// A file is the identity of a node outside. By the type two files are told apart
+// of which one took the number of the other.
+type file struct {
+	dev, ino uint64
+	typ      uint32
+}
+
+func fileOf(st *unix.Stat_t) file { return file{st.Dev, st.Ino, st.Mode & unix.S_IFMT} }
+
+// path is what a node is called inside, for messages.
+func (n *node) path() string {
+	if n.parent == nil {
+		return "/"
+	}
+	return path.Join(n.parent.path(), n.name)
+}
+
+func (m *Mirror) node(id uint64) *node {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.byID[id]
+}
+
+// meet returns the node of a file that was looked up once more.
+func (m *Mirror) meet(parent *node, name string, st *unix.Stat_t) *node {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := m.grafts[name]; n != nil && n.parent == parent {
+		if n.id == 0 {
+			m.number(n)
+		}
+		return n
+	}
+	f := fileOf(st)
+	n := m.byFile[f]
+	if n == nil {
+		n = &node{parent: parent, name: name, file: f, mine: int(st.Uid) == unix.Geteuid() || unix.Geteuid() == 0}
+		m.byFile[f] = n
+		m.number(n)
+	}
+	n.lookups++
+	return n
+}
+
+// number gives a node its number. Numbers are never used again.
+func (m *Mirror) number(n *node) {
+	m.next++
+	n.id = m.next
+	m.byID[n.id] = n
+}
+
+// Forget lets go of a node that the kernel has forgotten.
+func (m *Mirror) Forget(id, lookups uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.byID[id]
+	if n == nil || n.file.typ == 0 || n.lookups > 1<<62 { // planted for good
+		return
+	}
+	if n.lookups -= int64(lookups); n.lookups > 0 {
+		return
+	}
+	delete(m.byID, id)
+	if m.byFile[n.file] == n {
+		delete(m.byFile, n.file)
+	}
+	m.dirs.forget(n)
+}
+
+// inode is the number that a file has in the mirror, which crosses devices: the
+// root's files keep theirs, and the others' is mixed with a number of their device.
+// With st_ino alone the roots of /proc, /sys and /dev would be one file.
+func (m *Mirror) inode(st *unix.Stat_t) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return st.Ino ^ m.device(st.Dev)
+}
+
+func (m *Mirror) device(dev uint64) uint64 {
+	if _, ok := m.devices[dev]; !ok {
+		m.devices[dev] = uint64(len(m.devices)) << 48
+	}
+	return m.devices[dev]
+}
+
+// attr says what is shown of a file.
+func (m *Mirror) attr(st *unix.Stat_t, out *gofuse.Attr) {
+	*out = gofuse.Attr{
+		Ino:       m.inode(st),
+		Size:      uint64(st.Size),
+		Blocks:    uint64(st.Blocks),
+		Atime:     uint64(st.Atim.Sec),
+		Mtime:     uint64(st.Mtim.Sec),
+		Ctime:     uint64(st.Ctim.Sec),
+		Atimensec: uint32(st.Atim.Nsec),
+		Mtimensec: uint32(st.Mtim.Nsec),
+		Ctimensec: uint32(st.Ctim.Nsec),
+		Mode:      st.Mode,
+		Nlink:     uint32(st.Nlink),
+		Rdev:      uint32(st.Rdev), // the kernel's new_encode_dev, of which stat(2)'s is a longer one
+		Blksize:   uint32(st.Blksize),
+	}
+	if m.opt.HasUID(st.Uid) {
+		out.Uid = st.Uid
+	}
+	if m.opt.HasGID(st.Gid) {
+		out.Gid = st.Gid
+	}
+}
+
+// refuse remembers that something could not be read.
+func (m *Mirror) refuse(n *node) {
+	p := n.path()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.refused) < maxRefused {
+		m.refused[p] = true
+	}
+}
+
+// status turns the error of a call that was to read n into an answer.
+func (m *Mirror) status(n *node, err error) gofuse.Status {
+	if err == unix.EACCES || err == unix.EPERM {
+		m.refuse(n)
+	}
+	return gofuse.ToStatus(err)
+}
