@@ -16,6 +16,7 @@ import (
 // A rig is all that was built for a run: mounts to be attached inside, and the
 // layers to be read afterwards.
 type rig struct {
+	flavour
 	root    string
 	staging *staging
 	points  *staging // of mount points, where they could not be in staging; else nil
@@ -35,7 +36,7 @@ func prepare(root, stagingDir string, shareRun bool) (*rig, error) {
 	if err != nil {
 		return r, err
 	}
-	if r.staging, err = newStaging(stagingDir); err != nil {
+	if r.staging, err = newStaging(stagingDir, r.flavour); err != nil {
 		return r, err
 	}
 	r.sites, r.notes = s.layout(choices{shareRun: shareRun, staging: r.staging.path})
@@ -175,17 +176,17 @@ func (r *rig) union(p site, lowers []string) error {
 	if err := dress(room.path("upper"), lowers[0]); err != nil {
 		return fmt.Errorf("copy the attributes of its root: %w", err)
 	}
-	l := layer{path: p.path}
+	l := layer{path: p.path, flavour: r.flavour}
 	if l.merged, err = mountOverlay(lowers, room, p.attr); err != nil {
 		return err
 	}
-	if l.lower, err = cloneMount(lowers[0], 0, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOATIME); err != nil {
+	if l.lower, err = r.openLower(lowers[0]); err != nil {
 		return errors.Join(err, l.merged.Close())
 	}
 	if l.upper, err = os.Open(room.path("upper")); err != nil {
 		return errors.Join(err, l.merged.Close(), l.lower.Close())
 	}
-	if !keepsLinks(room) {
+	if !r.userxattr && !keepsLinks(room) {
 		r.notes = append(r.notes, plist.Note{
 			Kind: plist.NoteLost,
 			Text: fmt.Sprintf("the names of one hard-linked file below %s (%s) part when it is written: the file system has no file handles", p.name(), p.fstype),
@@ -196,4 +197,14 @@ func (r *rig) union(p site, lowers []string) error {
 	// ends, so do the mounts below it, but not this one.
 	r.attach(p, l.merged)
 	return nil
+}
+
+// openLower opens what an overlay is compared with. Reading it leaves no access
+// times, where that is to be had: not in a user namespace, which may not change
+// what a mount of the host does with them (mount_namespaces(7)).
+func (r *rig) openLower(dir string) (*os.File, error) {
+	if r.userxattr {
+		return os.Open(dir)
+	}
+	return cloneMount(dir, 0, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOATIME)
 }

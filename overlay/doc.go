@@ -12,6 +12,11 @@
 //	run      package sandbox attaches them in its own mount namespace
 //	harvest  the upper says where to look, merged against lower says what it is
 //
+// [Rootless] does this for who has no privilege, in a user namespace: survey to build
+// and the harvest are then done inside, by init, and handed out; below the one
+// overlay is a mirror (package overlay/fuse). What such an overlay can not do, or does
+// otherwise, is known by the flavour of a layer.
+//
 // Whiteouts, opaque directories and overlayfs's own attributes are known here and
 // nowhere else.
 package overlay

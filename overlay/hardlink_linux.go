@@ -28,6 +28,7 @@ type links struct {
 type link struct {
 	entry         int           // index in the list
 	before, after capture.Inode // in lower, where Nlink 0 means that it was not there; in merged
+	copiedUp      bool
 }
 
 type inodeKey struct{ dev, ino uint64 }
@@ -50,7 +51,7 @@ func (l *links) met(i capture.Inode) {
 // add notes an entry if it has or had other names, and reports whether its inode
 // is in the list already.
 func (l *links) add(entry int, before, after *file) (known bool) {
-	n := link{entry: entry, after: after.Inode}
+	n := link{entry: entry, after: after.Inode, copiedUp: after.copiedUp}
 	if before != nil {
 		n.before = before.Inode
 	}
@@ -83,7 +84,7 @@ func (l *links) unmet() (inos map[uint64]bool, names int) {
 // adds their entries after those of the walk.
 func (w *walker) siblings(ctx context.Context) error {
 	inos, names := w.links.unmet()
-	if names == 0 || w.layer.upper == nil {
+	if names == 0 || w.layer.upper == nil || w.layer.userxattr { // see parted
 		return nil
 	}
 	s := siblingSearch{walker: w, inos: inos, left: names}

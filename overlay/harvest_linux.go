@@ -71,6 +71,7 @@ func (w *walker) harvest(ctx context.Context, done func(n int)) ([]plist.Entry, 
 		return nil, err
 	}
 	w.resolveLinks()
+	w.parted()
 	siblings := w.keep(walked, len(w.list))
 	return merge(w.keep(0, walked), slices.Clone(siblings)), nil
 }

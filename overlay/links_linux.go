@@ -15,7 +15,7 @@ func (w *walker) resolveLinks() {
 	for names := range w.links.groups(wasInode) {
 		// A name that was replaced by a copy of itself has left those that were not.
 		for _, n := range names {
-			if n.before.Nlink > 0 && w.isCopy(n) && differ(names, isInode) {
+			if n.before.Nlink > 0 && w.isCopy(n) && (differ(names, isInode) || w.leftUnmet(n)) {
 				w.changeLinks(n)
 			}
 		}
@@ -59,7 +59,14 @@ func differ(names []link, inode func(*link) inodeKey) bool {
 // isCopy reports whether a name has an inode of its own now. A lower file keeps
 // its inode number in merged when it is copied up.
 func (w *walker) isCopy(n link) bool {
-	return w.marks[n.entry]&unwritten == 0 && n.before.Ino != n.after.Ino
+	return w.marks[n.entry]&unwritten == 0 && !n.copiedUp
+}
+
+// leftUnmet reports whether a name was replaced that had company which the walk did
+// not meet, and which was not looked for since it is as it was.
+func (w *walker) leftUnmet(n link) bool {
+	l := w.links.lowers[key(n.before)]
+	return w.layer.userxattr && l.met < l.nlink && w.isCopy(n)
 }
 
 // changeLinks says of an entry that is as it was that its company is not.

@@ -37,6 +37,9 @@ var helpers = map[string]func(args []string) int{
 	"dial":  helpDial,
 	"run":   helpRun,
 	"probe": helpProbe,
+
+	"rootless probe": helpRootlessProbe,
+	"rootless run":   helpRootlessRun,
 }
 
 // helper describes a start of this program as one of helpers.

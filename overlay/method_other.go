@@ -25,3 +25,9 @@ func (Method) Probe(context.Context) error {
 func (m Method) Run(ctx context.Context, _ capture.Command) (*capture.Result, error) {
 	return nil, m.Probe(ctx)
 }
+
+// Rootless captures under an overlay in a user namespace, which only Linux has.
+type Rootless struct{ Method }
+
+// Name returns the method's name.
+func (Rootless) Name() string { return "rootless" }

@@ -17,15 +17,6 @@ import (
 // directory that lost one do not inherit it, and will when they are unpacked.)
 const lostFlags = ^uint32(0x00000008 | 0x00000080 | 0x00000020 | 0x00000010)
 
-// privateXattrs is the prefix of the attributes in which overlayfs keeps its own
-// notes on the files of upper.
-func (l *layer) privateXattrs() string {
-	if l.userxattr {
-		return "user.overlay."
-	}
-	return "trusted.overlay."
-}
-
 // restore gives a file in merged what the overlay hides or loses of the same file
 // in lower, and the command had no part in: inode flags, and attributes that look
 // like private ones. Those that somebody set inside an overlay, who thought of an

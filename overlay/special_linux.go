@@ -242,7 +242,7 @@ func (r *rig) mountPoints() (*room, error) {
 	home := r.staging
 	if _, inside := below(home.path, r.root); inside { // one lower must not lie in another
 		var err error
-		if home, err = stageInMemory(); err != nil {
+		if home, err = stageInMemory(r.flavour); err != nil {
 			return nil, fmt.Errorf("make mount points: %w", err)
 		}
 		r.points = home

@@ -20,10 +20,12 @@ const stagingPrefix = ".sandbox-install-"
 
 // A staging holds the upper, work and skeleton directories of one run.
 type staging struct {
-	dir   *os.File // locked, unless it is the root of a tmpfs
-	tmpfs *os.File // the detached mount, which ends with this descriptor; else nil
-	path  string   // "" for a tmpfs: no path leads to it
-	next  int
+	flavour
+	dir    *os.File // locked, unless it is the root of a tmpfs
+	parent *os.File // what dir is in; nil for a tmpfs
+	tmpfs  *os.File // the detached mount, which ends with this descriptor; else nil
+	path   string   // "" for a tmpfs: no path leads to it
+	next   int
 
 	before, made []unix.Timespec // of the directory that path is in: access and modification times
 }
@@ -31,14 +33,14 @@ type staging struct {
 // newStaging makes a staging directory in the first place that can hold the
 // upper layer of an overlay: where the user says, else the first of the usual
 // ones, else in memory.
-func newStaging(chosen string) (*staging, error) {
+func newStaging(chosen string, f flavour) (*staging, error) {
 	places := []string{chosen}
 	if chosen == "" {
 		places = usualPlaces()
 	}
 	var refused []error
 	for _, dir := range places {
-		s, err := stageIn(dir)
+		s, err := stageIn(dir, f)
 		if err == nil {
 			return s, nil
 		}
@@ -48,7 +50,7 @@ func newStaging(chosen string) (*staging, error) {
 		refused = append(refused, fmt.Errorf("%s: %w", dir, err))
 	}
 	if chosen == "" {
-		s, err := stageInMemory()
+		s, err := stageInMemory(f)
 		if err == nil {
 			return s, nil
 		}
@@ -69,7 +71,7 @@ func usualPlaces() []string {
 }
 
 // stageIn makes a staging directory in dir, and removes dead ones.
-func stageIn(dir string) (*staging, error) {
+func stageIn(dir string, f flavour) (*staging, error) {
 	dir, err := filepath.EvalSymlinks(dir) // the place of the cover inside
 	if err != nil {
 		return nil, err
@@ -88,7 +90,7 @@ func stageIn(dir string) (*staging, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.before = before
+	s.flavour, s.before = f, before
 	if s.made, err = times(dir); err != nil {
 		return nil, errors.Join(err, s.remove())
 	}
@@ -109,7 +111,8 @@ func lockedDir(parent string) (*staging, error) {
 		dir, err := os.Open(name)
 		if err == nil {
 			if unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil && stillThere(dir, name) {
-				return &staging{dir: dir, path: name}, nil
+				up, err := os.Open(parent)
+				return &staging{dir: dir, parent: up, path: name}, err
 			}
 			_ = dir.Close() // somebody else's by now
 		} else if !errors.Is(err, fs.ErrNotExist) {
@@ -138,7 +141,11 @@ func sweep(dir string) error {
 		if !e.IsDir() || !strings.HasPrefix(e.Name(), stagingPrefix) {
 			continue
 		}
-		if err := removeDead(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := removeDead(filepath.Join(dir, e.Name()))
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) { // of other ids: a run with them can
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("remove what a killed run left: %w", err)
 		}
 	}
@@ -165,12 +172,12 @@ func removeDead(name string) error {
 }
 
 // stageInMemory makes a tmpfs that is mounted nowhere.
-func stageInMemory() (*staging, error) {
+func stageInMemory(f flavour) (*staging, error) {
 	mnt, err := newMount(fsContext{fstype: "tmpfs", options: []string{"mode=0700"}})
 	if err != nil {
 		return nil, err
 	}
-	s := &staging{tmpfs: mnt}
+	s := &staging{flavour: f, tmpfs: mnt}
 	// A mount's own descriptor is O_PATH: open its root for reading.
 	if s.dir, err = os.Open(procFD(mnt)); err != nil {
 		return nil, errors.Join(err, mnt.Close())
@@ -195,16 +202,19 @@ func (s *staging) try() error {
 	if err := m.Close(); err != nil {
 		return err
 	}
-	// Without trusted attributes no directory can be replaced (overlayfs.rst).
-	if err := unix.Setxattr(t.path("upper"), "trusted.overlay.sandbox-install", []byte("y"), 0); err != nil {
-		return fmt.Errorf("set a trusted attribute: %w", err)
+	// Without its attributes no directory can be replaced (overlayfs.rst).
+	if err := unix.Setxattr(t.path("upper"), s.privateXattrs()+"sandbox-install", []byte("y"), 0); err != nil {
+		return fmt.Errorf("set an attribute: %w", err)
 	}
 	return nil
 }
 
 // A room is a numbered directory in the staging area: no name in it comes from
 // the host but that of a copied file.
-type room struct{ *os.File }
+type room struct {
+	*os.File
+	flavour
+}
 
 // room makes the next one, with empty directories in it.
 func (s *staging) room(dirs ...string) (*room, error) {
@@ -218,7 +228,7 @@ func (s *staging) room(dirs ...string) (*room, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
-	r := &room{os.NewFile(uintptr(fd), name)}
+	r := &room{os.NewFile(uintptr(fd), name), s.flavour}
 	for _, dir := range dirs {
 		if err := unix.Mkdirat(fd, dir, 0o755); err != nil {
 			r.close()
@@ -240,9 +250,11 @@ func (s *staging) remove() error {
 	if s.tmpfs != nil {
 		return s.tmpfs.Close()
 	}
-	parent := filepath.Dir(s.path)
+	defer s.parent.Close()
+	// By descriptor: who stands in another root sees something else at the path.
+	parent := procFD(s.parent)
 	now, err := times(parent)
-	if err := errors.Join(err, os.RemoveAll(s.path)); err != nil {
+	if err := errors.Join(err, os.RemoveAll(filepath.Join(parent, filepath.Base(s.path)))); err != nil {
 		return err
 	}
 	if s.made == nil || now[1] != s.made[1] {

@@ -20,7 +20,7 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	stage := func() *staging {
-		s, err := stageIn(dir)
+		s, err := stageIn(dir, flavour{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +51,7 @@ func TestParentTimes(t *testing.T) {
 		if err := os.Chtimes(dir, old, old); err != nil {
 			t.Fatal(err)
 		}
-		s, err := stageIn(dir)
+		s, err := stageIn(dir, flavour{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func TestParentTimes(t *testing.T) {
 // Where nothing on disk can hold an upper, memory does.
 func TestStageInMemory(t *testing.T) {
 	need.Root(t)
-	s, err := stageInMemory()
+	s, err := stageInMemory(flavour{})
 	if err != nil {
 		need.Lacks(t, "overlay", err) // before Linux 6.15
 	}
@@ -123,7 +123,7 @@ func TestHiddenStaging(t *testing.T) {
 // An error holds what the kernel says of it, if only in its log.
 func TestKernelSentence(t *testing.T) {
 	need.Root(t)
-	staging, err := stageIn(t.TempDir())
+	staging, err := stageIn(t.TempDir(), flavour{})
 	if err != nil {
 		need.Lacks(t, "overlay", err)
 	}

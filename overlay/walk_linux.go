@@ -55,6 +55,7 @@ type place struct {
 type file struct {
 	plist.Entry
 	capture.Inode
+	copiedUp bool // in upper, and a copy of a lower file
 }
 
 func (f *file) is(typ fs.FileMode) bool { return f != nil && f.Mode.Type() == typ }
@@ -153,20 +154,32 @@ func (w *walker) look(f *finding, at place) (err error) {
 	}
 	if at.merged {
 		read := capture.Lstat
-		if f.before == nil {
+		if f.before == nil && w.layer.lies == nil {
 			read = capture.LstatQuick // settle will open it
 		}
 		if f.after, err = lstat(w.merged, f.name, read); err != nil {
 			return err
 		}
+		if f.after != nil {
+			if err := w.layer.believe(&f.after.Entry, f.after.Inode); err != nil {
+				return err
+			}
+		}
 	}
 	f.written = !at.whole
-	if at.whole && at.upper && f.before != nil && f.after != nil {
+	if at.whole && at.upper && f.after != nil && (f.before != nil || w.layer.userxattr) {
 		upper, err := kind(w.upper, f.name)
 		if err != nil {
 			return err
 		}
 		f.written = upper != nil
+	}
+	if f.after == nil {
+		return nil
+	}
+	f.after.copiedUp = f.before != nil && f.after.Ino == f.before.Ino
+	if w.layer.userxattr && f.written && !f.after.is(fs.ModeDir) {
+		return w.identify(f)
 	}
 	return nil
 }
@@ -186,7 +199,11 @@ func (w *walker) record(f *finding, at place) error {
 		w.add(plist.Entry{Op: plist.OpDelete, Path: f.path, Mode: f.before.Mode.Type()}, 0)
 	case f.before == nil:
 		f.after.Op, f.after.Path = plist.OpAdd, f.path
-		w.addFile(nil, f.after, bare)
+		m := bare
+		if w.layer.lies != nil {
+			m = 0 // look has read all, since the attributes may tell that it is something else
+		}
+		w.addFile(nil, f.after, m)
 	case !f.after.is(f.before.Mode.Type()):
 		f.after.Op, f.after.Path, f.after.Changed = plist.OpModify, f.path, plist.ChangedType
 		w.addFile(nil, f.after, 0)
@@ -210,11 +227,14 @@ func (w *walker) loseSocket(f *finding) {
 // modified adds the entry of what is there before and after, as the same type.
 func (w *walker) modified(f *finding, at place) error {
 	before, err := lstat(w.lower, f.name, capture.Lstat)
+	if err == nil {
+		err = w.layer.believe(&before.Entry, before.Inode)
+	}
 	if err != nil {
 		return err
 	}
 	after := f.after
-	if after.is(fs.ModeDir) && !at.whole || after.Ino == before.Ino {
+	if after.is(fs.ModeDir) && !at.whole || after.copiedUp {
 		w.layer.restore(&after.Entry, &before.Entry)
 	}
 	after.Op, after.Path = plist.OpModify, f.path
@@ -229,7 +249,7 @@ func (w *walker) modified(f *finding, at place) error {
 	if after.Mode.IsRegular() && after.Size == before.Size {
 		m |= compare
 	}
-	if !f.written || after.Ino == before.Ino {
+	if !f.written || after.copiedUp {
 		m |= unwritten
 	}
 	w.addFile(before, after, m)
@@ -257,7 +277,7 @@ func (w *walker) add(e plist.Entry, m mark) {
 func (w *walker) descend(ctx context.Context, f *finding, at place) error {
 	next := place{lower: f.before.is(fs.ModeDir), merged: f.after.is(fs.ModeDir), whole: at.whole}
 	both := next.lower && next.merged
-	next.upper = both && f.written // where merged has a directory, upper has one or nothing
+	next.upper = f.written && next.merged && (both || w.layer.userxattr) // where merged has a directory, upper has one or nothing
 	next.whole = at.whole || !both
 	err := w.move(f.name, next)
 	if err == nil && !next.whole {
@@ -296,7 +316,7 @@ func lstat(at cursor, name string, read func(dir int, name string) (plist.Entry,
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return &file{e, inode}, err
+	return &file{Entry: e, Inode: inode}, err
 }
 
 // kind reads only type and inode of a name; nil if there is no such name.

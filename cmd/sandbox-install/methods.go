@@ -15,6 +15,7 @@ import (
 // places.
 var methods = []capture.Method{
 	&overlay.Method{},
+	&overlay.Rootless{},
 	traceMethod,
 	liveMethod,
 }

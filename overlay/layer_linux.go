@@ -22,7 +22,23 @@ type layer struct {
 	lower  *os.File // before the run
 	merged *os.File // after it: the root of the overlay, which must still be alive
 
-	// userxattr says that the overlay was mounted with that option: its private
-	// attributes are user.overlay.*, not trusted.overlay.* (overlayfs.rst).
+	flavour
+	lies *lies // what the command was told of its files; nil if nothing but the truth
+}
+
+// A flavour is one of the two kinds of overlay.
+type flavour struct {
+	// userxattr says that the overlay is mounted with that option, as in a user
+	// namespace: its private attributes are user.overlay.*, not trusted.overlay.*
+	// (overlayfs.rst).
 	userxattr bool
+}
+
+// privateXattrs is the prefix of the attributes in which overlayfs keeps its own
+// notes on the files of upper.
+func (f flavour) privateXattrs() string {
+	if f.userxattr {
+		return "user.overlay."
+	}
+	return "trusted.overlay."
 }

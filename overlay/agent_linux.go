@@ -1,0 +1,321 @@
+package overlay
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/internal/sandbox"
+	"github.com/sandbox-install/sandbox-install/plist"
+)
+
+const agentName = "rootless"
+
+func init() { sandbox.Register(agentName, newAgent) }
+
+// An agentOrder is what a rootless sandbox is to be.
+type agentOrder struct {
+	Root       string // what the mirror shows, as a host path
+	Staging    string
+	ShareRun   bool
+	UIDs, GIDs []sandbox.IDMap
+}
+
+// An agentMessage is what client and agent tell each other, a packet each.
+type agentMessage struct {
+	Kind  agentKind
+	Path  string        // ask open
+	Errno syscall.Errno // tell file
+	Done  int           // tell progress
+	Text  string        // tell failure
+}
+
+type agentKind int
+
+const (
+	tellMirror   agentKind = iota + 1 // the mirror is mounted: here is its /dev/fuse
+	askHarvest                        // read what the run did
+	tellProgress                      // entries done so far
+	tellResult                        // here is a file with the list
+	tellFailure                       // it could not be read
+	askOpen                           // open a file of the tree
+	tellFile                          // here it is, or why not
+)
+
+// maxMessage bounds a packet: a path of a list, and a few words. It is below the
+// default size of a socket's buffer.
+const maxMessage = 128 << 10
+
+func sendMessage(socket *os.File, m *agentMessage, f *os.File) error {
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(m); err != nil {
+		return err
+	}
+	var rights []byte
+	if f != nil {
+		rights = unix.UnixRights(int(f.Fd()))
+	}
+	return unix.Sendmsg(int(socket.Fd()), b.Bytes(), rights, nil, unix.MSG_NOSIGNAL)
+}
+
+// receiveMessage waits for a message, and the descriptor that came with it; io.EOF
+// if the other side has hung up.
+func receiveMessage(socket *os.File) (*agentMessage, *os.File, error) {
+	b, rights := make([]byte, maxMessage), make([]byte, unix.CmsgSpace(4))
+	for {
+		n, rn, _, _, err := unix.Recvmsg(int(socket.Fd()), b, rights, unix.MSG_CMSG_CLOEXEC)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return nil, nil, err
+		case n == 0:
+			return nil, nil, io.EOF
+		}
+		f, err := received(rights[:rn])
+		if err != nil {
+			return nil, nil, err
+		}
+		m := &agentMessage{}
+		return m, f, gob.NewDecoder(bytes.NewReader(b[:n])).Decode(m)
+	}
+}
+
+func received(rights []byte) (*os.File, error) {
+	messages, err := unix.ParseSocketControlMessage(rights)
+	if err != nil || len(messages) == 0 {
+		return nil, err
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fds[0]), "passed"), nil
+}
+
+// An agent is init of a rootless sandbox.
+type agent struct {
+	order  agentOrder
+	err    error // of reading the order
+	socket *os.File
+	rig    rig
+	mirror *room // where the mirror is mounted
+	lies   lies
+	tree   *tree
+}
+
+func newAgent(order []byte, socket *os.File) sandbox.Agent {
+	a := &agent{socket: socket, rig: rig{flavour: flavour{userxattr: true}}}
+	a.err = gob.NewDecoder(bytes.NewReader(order)).Decode(&a.order)
+	return a
+}
+
+// Prepare builds the mounts, the mirror first.
+func (a *agent) Prepare() (_ []sandbox.Mount, _ []*os.File, err error) {
+	if a.err != nil {
+		return nil, nil, a.err
+	}
+	// The user's other groups are none here. Who maps but one id may not leave them.
+	if err := syscall.Setgroups(nil); err != nil && err != unix.EPERM {
+		return nil, nil, fmt.Errorf("setgroups: %w", err)
+	}
+	s, err := look(a.order.Root)
+	if err != nil {
+		return nil, nil, err
+	}
+	if a.rig.staging, err = newStaging(a.order.Staging, a.rig.flavour); err != nil {
+		return nil, nil, err
+	}
+	if a.rig.root, err = a.mountMirror(); err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, a.detachMirror()) }()
+	a.rig.sites, a.rig.notes = s.rootlessLayout(choices{shareRun: a.order.ShareRun, staging: a.rig.staging.path}, a.rig.root)
+	for _, p := range a.rig.sites {
+		if err := a.rig.build(p); err != nil {
+			return nil, nil, fmt.Errorf("prepare what is on %s inside: %w", p.name(), err)
+		}
+	}
+	return a.rig.mounts, a.rig.files, nil
+}
+
+// mountMirror mounts the mirror, lets the client serve it, and returns a path to it.
+// It is mounted in the staging directory: a layer must lie on a mount of the
+// caller's namespace.
+func (a *agent) mountMirror() (string, error) {
+	dev, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil {
+		return "", err
+	}
+	// The client's must be the last one: when it is closed all requests fail.
+	defer dev.Close()
+	m, err := newMount(fsContext{fstype: "fuse", options: []string{
+		"fd=" + strconv.Itoa(int(dev.Fd())), "rootmode=40000", "user_id=0", "group_id=0",
+		"allow_other", "default_permissions", "max_read=1048576",
+	}})
+	if err != nil {
+		return "", err
+	}
+	a.rig.files = append(a.rig.files, m) // to be closed with all
+	if err := sendMessage(a.socket, &agentMessage{Kind: tellMirror}, dev); err != nil {
+		return "", fmt.Errorf("hand the mirror over: %w", err)
+	}
+	if a.mirror, err = a.rig.staging.room("mirror"); err != nil {
+		return "", err
+	}
+	if err := unix.MoveMount(int(m.Fd()), "", unix.AT_FDCWD, a.mirror.path("mirror"), unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return "", fmt.Errorf("attach the mirror: %w", err)
+	}
+	return a.mirror.path("mirror"), nil
+}
+
+// detachMirror takes the mirror out of the staging directory, which is to be
+// removed with all that is in it. The overlay keeps a mount of its own.
+func (a *agent) detachMirror() error {
+	defer a.mirror.close()
+	if err := unix.Unmount(a.mirror.path("mirror"), unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("detach the mirror: %w", err)
+	}
+	return nil
+}
+
+// Confine has the calls witnessed that can not be carried out here. A sandbox may
+// only have one witness, so one inside another sandbox goes without.
+func (a *agent) Confine() error {
+	first, last := uint32(1), uint32(0) // none: with one id everybody's files seem to be root's
+	if ids := a.order.UIDs; len(ids) > 1 || ids[0].Size > 1 {
+		first, last = 0, min(lastOf(a.order.UIDs), lastOf(a.order.GIDs))
+	}
+	err := a.lies.confine(first, last, func(id uint32, group bool) bool {
+		if group {
+			return has(a.order.GIDs, id)
+		}
+		return has(a.order.UIDs, id)
+	})
+	if err != nil {
+		a.rig.notes = append(a.rig.notes, plist.Note{
+			Kind: plist.NoteHole,
+			Text: fmt.Sprintf("device nodes could not be made, nor files given to ids above %d: the kernel refused to ask about such calls: %v", last, err),
+		})
+	}
+	return nil
+}
+
+// lastOf returns the last of the ids that there are from 0 on without a gap.
+func lastOf(maps []sandbox.IDMap) uint32 {
+	next := int64(0)
+	for _, m := range maps {
+		if int64(m.Inside) == next {
+			next += int64(m.Size)
+		}
+	}
+	return uint32(next - 1)
+}
+
+// Serve does what the client asks for.
+func (a *agent) Serve() error {
+	for {
+		m, _, err := receiveMessage(a.socket)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch m.Kind {
+		case askHarvest:
+			err = a.harvest()
+		case askOpen:
+			err = a.open(m.Path)
+		}
+		if errors.Is(err, unix.EPIPE) { // the client did not wait
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// harvest reads the layers and tells the client.
+func (a *agent) harvest() error {
+	list, err := a.list()
+	var f *os.File
+	if err == nil {
+		f, err = encoded(list)
+	}
+	if err != nil {
+		return sendMessage(a.socket, &agentMessage{Kind: tellFailure, Text: err.Error()}, nil)
+	}
+	defer f.Close()
+	return sendMessage(a.socket, &agentMessage{Kind: tellResult}, f)
+}
+
+func (a *agent) list() (*plist.List, error) {
+	// What is mounted below the overlays still is, and would be in the way.
+	for i := range a.rig.layers {
+		l := &a.rig.layers[i]
+		bare, err := cloneMount(procFD(l.merged), 0, 0)
+		if err != nil {
+			return nil, err
+		}
+		l.merged, l.lies = bare, &a.lies
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	list, tree, err := harvest(ctx, a.rig.layers, func(done int) {
+		if sendMessage(a.socket, &agentMessage{Kind: tellProgress, Done: done}, nil) != nil {
+			cancel() // nobody waits
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.tree = tree
+	list.Notes = append(a.rig.notes, list.Notes...)
+	return list, nil
+}
+
+// encoded puts a list into a file of its own.
+func encoded(list *plist.List) (*os.File, error) {
+	fd, err := unix.MemfdCreate("list", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "list")
+	err = gob.NewEncoder(f).Encode(list)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	return f, err
+}
+
+// open opens a file of the tree for the client.
+func (a *agent) open(path string) error {
+	f, err := a.tree.Open(path)
+	if err == nil {
+		defer f.Close()
+		return sendMessage(a.socket, &agentMessage{Kind: tellFile}, f.(*os.File))
+	}
+	answer := &agentMessage{Kind: tellFile, Errno: unix.EIO}
+	_ = errors.As(err, &answer.Errno)
+	return sendMessage(a.socket, answer, nil)
+}
+
+// Close lets go of everything and removes the staging directory.
+func (a *agent) Close() error {
+	var err error
+	if a.tree != nil {
+		err = a.tree.Close()
+	}
+	a.lies.close()
+	return errors.Join(err, a.rig.close())
+}
