@@ -101,7 +101,7 @@ func printed(t testing.TB, tarball string) map[string]string {
 	return ops
 }
 
-func testInstaller(t *testing.T, in installer) {
+func testInstaller(t *testing.T, in installer, capture func(t testing.TB, root, script string, flags ...string) files) {
 	start := time.Now()
 	live, base := newRoot(t, in), newRoot(t, in)
 	before := takePicture(t, live)
@@ -115,7 +115,7 @@ func testInstaller(t *testing.T, in installer) {
 	}
 
 	// Everything is packed, so that the archive alone can make the result.
-	got := captureIn(t, base, in.at(in.install), "--include", "/**")
+	got := capture(t, base, in.at(in.install), "--include", "/**")
 	ops := printed(t, got.tarball)
 	compareChanges(t, truth, ops)
 
