@@ -84,7 +84,7 @@ func (l *links) unmet() (inos map[uint64]bool, names int) {
 // adds their entries after those of the walk.
 func (w *walker) siblings(ctx context.Context) error {
 	inos, names := w.links.unmet()
-	if names == 0 || w.layer.upper == nil || w.layer.userxattr { // see parted
+	if names == 0 || w.layer.upper == nil || w.layer.unprivileged() { // see parted
 		return nil
 	}
 	s := siblingSearch{walker: w, inos: inos, left: names}

@@ -23,8 +23,12 @@ type layer struct {
 	merged *os.File // after it: the root of the overlay, which must still be alive
 
 	flavour
-	lies *lies // what the command was told of its files; nil if nothing but the truth
+	lies *lies // what the command was told of its files, in a user namespace; else nil
 }
+
+// unprivileged reports whether the overlay was mounted in a user namespace: it has
+// neither an index nor numbers to rely on.
+func (l *layer) unprivileged() bool { return l.lies != nil }
 
 // A flavour is one of the two kinds of overlay.
 type flavour struct {

@@ -66,7 +66,7 @@ func (w *walker) isCopy(n link) bool {
 // not meet, and which was not looked for since it is as it was.
 func (w *walker) leftUnmet(n link) bool {
 	l := w.links.lowers[key(n.before)]
-	return w.layer.userxattr && l.met < l.nlink && w.isCopy(n)
+	return w.layer.unprivileged() && l.met < l.nlink && w.isCopy(n)
 }
 
 // changeLinks says of an entry that is as it was that its company is not.

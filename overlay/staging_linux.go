@@ -204,7 +204,8 @@ func (s *staging) try() error {
 	}
 	// Without its attributes no directory can be replaced (overlayfs.rst).
 	if err := unix.Setxattr(t.path("upper"), s.privateXattrs()+"sandbox-install", []byte("y"), 0); err != nil {
-		return fmt.Errorf("set an attribute: %w", err)
+		kind, _, _ := strings.Cut(s.privateXattrs(), ".")
+		return fmt.Errorf("set a %s attribute: %w", kind, err)
 	}
 	return nil
 }

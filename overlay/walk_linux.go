@@ -154,7 +154,7 @@ func (w *walker) look(f *finding, at place) (err error) {
 	}
 	if at.merged {
 		read := capture.Lstat
-		if f.before == nil && w.layer.lies == nil {
+		if f.before == nil && !w.layer.unprivileged() {
 			read = capture.LstatQuick // settle will open it
 		}
 		if f.after, err = lstat(w.merged, f.name, read); err != nil {
@@ -167,7 +167,7 @@ func (w *walker) look(f *finding, at place) (err error) {
 		}
 	}
 	f.written = !at.whole
-	if at.whole && at.upper && f.after != nil && (f.before != nil || w.layer.userxattr) {
+	if at.whole && at.upper && f.after != nil && (f.before != nil || w.layer.unprivileged()) {
 		upper, err := kind(w.upper, f.name)
 		if err != nil {
 			return err
@@ -178,7 +178,7 @@ func (w *walker) look(f *finding, at place) (err error) {
 		return nil
 	}
 	f.after.copiedUp = f.before != nil && f.after.Ino == f.before.Ino
-	if w.layer.userxattr && f.written && !f.after.is(fs.ModeDir) {
+	if w.layer.unprivileged() && f.written && !f.after.is(fs.ModeDir) {
 		return w.identify(f)
 	}
 	return nil
@@ -200,7 +200,7 @@ func (w *walker) record(f *finding, at place) error {
 	case f.before == nil:
 		f.after.Op, f.after.Path = plist.OpAdd, f.path
 		m := bare
-		if w.layer.lies != nil {
+		if w.layer.unprivileged() {
 			m = 0 // look has read all, since the attributes may tell that it is something else
 		}
 		w.addFile(nil, f.after, m)
@@ -277,7 +277,7 @@ func (w *walker) add(e plist.Entry, m mark) {
 func (w *walker) descend(ctx context.Context, f *finding, at place) error {
 	next := place{lower: f.before.is(fs.ModeDir), merged: f.after.is(fs.ModeDir), whole: at.whole}
 	both := next.lower && next.merged
-	next.upper = f.written && next.merged && (both || w.layer.userxattr) // where merged has a directory, upper has one or nothing
+	next.upper = f.written && next.merged && (both || w.layer.unprivileged()) // where merged has a directory, upper has one or nothing
 	next.whole = at.whole || !both
 	err := w.move(f.name, next)
 	if err == nil && !next.whole {
