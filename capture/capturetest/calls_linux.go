@@ -301,16 +301,6 @@ func Kill(sig syscall.Signal) Verb {
 	return func() error { return errors.Join(syscall.Kill(os.Getpid(), sig), errors.New("survived")) }
 }
 
-// withoutDescriptors closes all descriptors, and writes a file nevertheless.
-func withoutDescriptors(path string) Verb {
-	return func() error {
-		if err := unix.CloseRange(0, ^uint(0), 0); err != nil {
-			return err
-		}
-		return opened(path, unix.O_CREAT|unix.O_WRONLY, func(fd int) error { return writeFD(fd, "1") })()
-	}
-}
-
 // As runs a script as another user.
 func As(uid, gid uint32, script string) Verb {
 	return func() error {
