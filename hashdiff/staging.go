@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/sandbox-install/sandbox-install/capture"
 )
@@ -14,6 +15,8 @@ import (
 type staging struct {
 	path string
 	lock *os.File // locked as long as the run lives
+
+	was, made time.Time // modification times of the directory above: before this one, and since
 }
 
 // The names in a staging directory.
@@ -41,12 +44,20 @@ func newStaging(dir string) (*staging, error) {
 	if dir == "" {
 		dir = defaultStaging()
 	}
+	above, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
 	path, err := os.MkdirTemp(dir, stagingPrefix)
 	if err != nil {
 		return nil, err
 	}
-	s := &staging{path: path}
-	if s.lock, err = lock(s.file(nameLock)); err != nil {
+	s := &staging{path: path, was: above.ModTime()}
+	if above, err = os.Stat(dir); err == nil {
+		s.made = above.ModTime()
+		s.lock, err = lock(s.file(nameLock))
+	}
+	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(path))
 	}
 	return s, nil
@@ -74,10 +85,21 @@ func (s *staging) isArmed() bool {
 	return err == nil
 }
 
-// remove takes the staging directory away.
+// remove takes the staging directory away. The one above gets its time back, if
+// nothing else wrote to it meanwhile.
 func (s *staging) remove() error {
-	if runtime.GOOS == "windows" { // what is open can not be removed there
-		return errors.Join(s.lock.Close(), removeTree(s.path))
+	dir := filepath.Dir(s.path)
+	above, err := os.Stat(dir)
+	if err != nil {
+		return err
 	}
-	return errors.Join(removeTree(s.path), s.lock.Close())
+	if runtime.GOOS == "windows" { // what is open can not be removed there
+		err = errors.Join(s.lock.Close(), removeTree(s.path))
+	} else {
+		err = errors.Join(removeTree(s.path), s.lock.Close())
+	}
+	if err == nil && above.ModTime().Equal(s.made) {
+		_ = os.Chtimes(dir, time.Time{}, s.was) // in /tmp only root may
+	}
+	return err
 }

@@ -70,7 +70,7 @@ func livePlace(t testing.TB, seed uint64) (string, capture.Command) {
 func TestRollBack(t *testing.T) {
 	for seed := range uint64(3) {
 		dir, cmd := livePlace(t, seed*plots)
-		before := capturetest.Take(t, dir)
+		before, above := capturetest.Take(t, dir), modTime(t, cmd.Staging)
 		result, err := (&Method{Scope: []string{dir}, RollBack: true}).Run(t.Context(), cmd)
 		if err != nil {
 			t.Fatal(err)
@@ -86,7 +86,19 @@ func TestRollBack(t *testing.T) {
 			t.Error(err)
 		}
 		isEmpty(t, cmd.Staging)
+		if now := modTime(t, cmd.Staging); !now.Equal(above) {
+			t.Errorf("the directory of staging directories was written at %v, and %v before", now, above)
+		}
 	}
+}
+
+func modTime(t testing.TB, name string) time.Time {
+	t.Helper()
+	st, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.ModTime()
 }
 
 // below gives a picture of a directory the entry paths of the whole system.
