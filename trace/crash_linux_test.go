@@ -82,10 +82,7 @@ func TestCrash(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	before := take(t, live)
-	every := 7
-	if testing.Short() {
-		every = 20
-	}
+	const every = 13
 	for n := 0; ; n += every {
 		killed := crash(t, n, dir, "run")
 		if killed {

@@ -13,6 +13,9 @@ func TestMain(m *testing.M) {
 	if text, ok := os.LookupEnv(crashVariable); ok {
 		crashMain(text)
 	}
+	if text, ok := os.LookupEnv(stressVariable); ok {
+		stressMain(text)
+	}
 	os.Exit(m.Run())
 }
 
