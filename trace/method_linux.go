@@ -93,6 +93,7 @@ func (r *run) run(ctx context.Context) (*capture.Result, error) {
 	if r.recorder, err = newRecorder(r.journal); err != nil {
 		return nil, err
 	}
+	defer r.recorder.paths.close()
 	exit, err := r.execute(ctx)
 	if err != nil {
 		return nil, err

@@ -42,12 +42,18 @@ func newResolver() (*resolver, error) {
 		return nil, err
 	}
 	k, _, err := keyOf(fd, "")
+	var proc key
+	if err == nil {
+		proc, _, err = keyOf(unix.AT_FDCWD, "/proc")
+	}
 	if err != nil {
+		unix.Close(fd)
 		return nil, err
 	}
-	proc, _, err := keyOf(unix.AT_FDCWD, "/proc")
-	return &resolver{root: fd, rootKey: k, proc: proc.dev}, err
+	return &resolver{root: fd, rootKey: k, proc: proc.dev}, nil
 }
+
+func (r *resolver) close() { unix.Close(r.root) }
 
 func procPath(tid uint32, rest string) string {
 	return "/proc/" + strconv.FormatUint(uint64(tid), 10) + "/" + rest

@@ -86,8 +86,7 @@ func stressOnce(random *rand.Rand, dir string) {
 }
 
 // TestStress captures many writers at once, interrupted all the time, and compares
-// with the same without us. With 50 and a directory full of what is there before it
-// takes all turns.
+// with the same without us.
 func TestStress(t *testing.T) {
 	need.Root(t)
 	for _, n := range []int{50, 500} {
