@@ -10,7 +10,7 @@ type installer struct {
 	build    string   // makes it ready, in /usr/src/NAME/src in the root
 	install  string   // what is captured, in the same place
 	quick    bool     // belongs to the default run
-	secrets  bool     // reads files that only root may read
+	secrets  bool     // needs what only root may read: passwords, the caches of ldconfig(8)
 
 	// volatile are patterns of files that say when or on which inodes they were
 	// made: no two installations agree on their content.
@@ -31,7 +31,7 @@ var installers = []installer{
 		fetch: debianSource("hello"), build: "./configure && make", install: "make install",
 	},
 	{
-		name: "zlib", quick: true, // configure written by hand, ldconfig in the rule
+		name: "zlib", quick: true, secrets: true, // configure written by hand, ldconfig in the rule
 		fetch: debianSource("zlib"), build: "./configure && make", install: "make install",
 		volatile: []string{auxCache},
 	},
