@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestHashdiff is law L3 on real installers: hashdiff and overlay make the same list
+// and the same tarball, byte for byte, in a copy of a root and on a live system,
+// which is afterwards what it was.
+func TestHashdiff(t *testing.T) {
+	require(t, "root", "overlay", "debian", "judges")
+	for _, in := range installers {
+		if in.quick || *all {
+			t.Run(in.name, func(t *testing.T) { testHashdiff(t, in) })
+		}
+	}
+}
+
+func testHashdiff(t *testing.T, in installer) {
+	base := newRoot(t, in)
+	output(t, ".", "cp", "-p", binary, filepath.Join(base, "usr/bin"))
+	flags := []string{"--name", "thing", "--version", "1", "--include", "/**"}
+	for _, file := range in.volatile { // no two installations agree on it
+		flags = append(flags, "--exclude", "/"+file)
+	}
+	capture := func(cmd func(out string) *exec.Cmd) files {
+		out := t.TempDir()
+		c := cmd(out)
+		// What the command itself makes of the time is the same in each run, and so is
+		// what was written just now.
+		c.Env = append(c.Env, "SOURCE_DATE_EPOCH=1700000000")
+		loud(t, c)
+		return theFiles(t, out)
+	}
+	inRoot := func(method string) files {
+		return capture(func(out string) *exec.Cmd {
+			return sandboxed(in.at(in.install), append(flags, "--method", method, "--root", base, "-o", out)...)
+		})
+	}
+	want := inRoot("overlay")
+	same := func(how string, got files) {
+		t.Helper()
+		sameFile(t, how, want.plist, got.plist)
+		sameFile(t, how, want.tarball, got.tarball)
+	}
+	same("in a copy of the root", inRoot("hashdiff"))
+
+	before := takePicture(t, base).elsewhere() // what is put back may have another inode
+	same("on the live system", capture(func(out string) *exec.Cmd {
+		return entered(base, out, in.at(shellWords(append(
+			append([]string{"sandbox-install", "run", "--method", "hashdiff", "--roll-back", "-o", "/srv"}, flags...),
+			"--", "sh", "-euc", in.install))))
+	}))
+	samePicture(t, "places not rolled back", before, takePicture(t, base).elsewhere())
+}
+
+// sameFile reports whether two files hold the same.
+func sameFile(t *testing.T, how, want, got string) {
+	t.Helper()
+	if out, err := exec.Command("cmp", want, got).CombinedOutput(); err != nil {
+		t.Errorf("%s: %s", how, out)
+		t.Logf("%s", diffOf(want, got))
+	}
+}
+
+// diffOf shows where two lists, or the lists of two tarballs, differ.
+func diffOf(want, got string) []byte {
+	script := `diff "$1" "$2"`
+	if filepath.Ext(want) == ".zst" {
+		script = `for f; do tar -xOf "$f" .sandbox-install.plist >"$f.list"; done; diff "$1.list" "$2.list"`
+	}
+	out, _ := exec.Command("sh", "-c", script+" | head -n 40", "sh", want, got).CombinedOutput() // differing is no success
+	return out
+}
+
+// shellWords quotes words for sh.
+func shellWords(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+	}
+	return strings.Join(quoted, " ")
+}
