@@ -15,7 +15,7 @@ import (
 // matrixFlags are those of the runs that a matrix makes.
 type matrixFlags struct {
 	mergeOutput
-	method, prefix string
+	method, prefix, name, version string
 }
 
 func plistMatrixCommand(stdio *stdio) *cobra.Command {
@@ -46,6 +46,8 @@ Empty lines and those that begin with # are passed over.`,
 	flags.register(cmd)
 	cmd.Flags().StringVar(&flags.method, "method", "auto", "how to capture")
 	cmd.Flags().StringVar(&flags.prefix, "prefix", "/", "where the package lives")
+	cmd.Flags().StringVar(&flags.name, "name", "package", "name of the package")
+	cmd.Flags().StringVar(&flags.version, "version", "0", "its version")
 	return cmd
 }
 
@@ -87,15 +89,18 @@ func (f *matrixFlags) run(ctx context.Context, stdio *stdio, runs []matrixRun) e
 	defer os.RemoveAll(dir) //nolint:errcheck // only our own files, in the temporary directory
 	var when []string
 	for i, r := range runs {
-		name := strconv.Itoa(i)
-		cmd := exec.CommandContext(ctx, self, "run", "--name", name, "--version", "0", "--prefix", f.prefix, "--method", f.method,
-			"--plist-format", "native", "-o", dir, "--", "sh", "-c", r.command)
+		out := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.Mkdir(out, 0o700); err != nil {
+			return err
+		}
+		cmd := exec.CommandContext(ctx, self, "run", "--name", f.name, "--version", f.version, "--prefix", f.prefix, "--method", f.method,
+			"--plist-format", "native", "--compress", "none", "-o", out, "--", "sh", "-c", r.command)
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it cleans up
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdio.in, stdio.err, stdio.err
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("%q with %q: %w", r.command, r.options, err)
 		}
-		when = append(when, r.options+":"+filepath.Join(dir, name+"-0.plist"))
+		when = append(when, r.options+":"+filepath.Join(out, f.name+"-"+f.version+".tar"))
 	}
 	return f.merge(stdio, when)
 }

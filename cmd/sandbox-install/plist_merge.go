@@ -62,7 +62,8 @@ func plistMergeCommand(stdio *stdio) *cobra.Command {
 		Use:   "merge --when [OPTION,...]:FILE --when ...",
 		Short: "Find the condition of each entry from captures with different options",
 		Long: `Merge reads a list for each set of options that a package was captured with: a
-tarball, a native list, or one in the format that is printed. It prints one list
+tarball or a native list, which it puts into the tree's idiom as port does, or one
+in the format that is printed. It prints one list
 in which each entry stands under the smallest condition that agrees with all
 captures: always, an option, not an option, one and another, one without another;
 otherwise under a new condition that the lines for the Makefile define. Where the
@@ -116,11 +117,11 @@ func readItems(format, name string) ([]dialect.Item, error) {
 		return nil, err
 	}
 	if isCapture(b) {
-		l, err := readList(name)
+		port, err := newPort(format, []string{name}, nil)
 		if err != nil {
 			return nil, err
 		}
-		return dialect.ItemsOf(format, l)
+		return port.Items, nil
 	}
 	doc, err := dialect.Parse(format, string(b))
 	if err != nil {
