@@ -77,6 +77,49 @@ setup(name="tool", version="1", packages=["tool"], entry_points={"console_script
 		install:  "npm install --global --offline --no-audit --no-fund --logs-max=0 ./tool-1.0.0.tgz",
 		volatile: []string{"root/.npm/_cacache/index-v5/*/*/*"},
 	},
+	{
+		name: "self-extracting", // a vendor's .run: a script with a tarball at its end
+		fetch: `mkdir -p src/pay/bin src/pay/lib && cd src && printf '#!/bin/sh\necho 1\n' >pay/bin/app && chmod 755 pay/bin/app &&
+			head -c 100000 /dev/zero >pay/lib/data && ln -s data pay/lib/alias && ln pay/bin/app pay/bin/twin &&
+			cat >head <<'END'
+#!/bin/sh
+set -e
+tmp=$(mktemp -d /tmp/selfgz.XXXXXX); trap 'rm -rf "$tmp"' EXIT
+sed '1,/^__PAYLOAD__$/d' "$0" | tar -xzf - -C "$tmp"
+mkdir -p /opt/vendor/app-1.0 && cp -a "$tmp"/pay/. /opt/vendor/app-1.0/ && ln -sfn app-1.0 /opt/vendor/app
+ln -sf /opt/vendor/app/bin/app /usr/local/bin/app; chown -R 0:0 /opt/vendor; chmod 4755 /opt/vendor/app/bin/app
+echo 'PATH=$PATH:/opt/vendor/app/bin' >/etc/profile.d/app.sh; grep -q vendor /etc/ld.so.conf.d/vendor.conf 2>/dev/null || echo /opt/vendor/app/lib >/etc/ld.so.conf.d/vendor.conf
+ldconfig; printf '#!/bin/sh\nrm -rf /opt/vendor\n' >/opt/vendor/app/uninstall; chmod 700 /opt/vendor/app/uninstall
+exit 0
+__PAYLOAD__
+END
+			tar -czf pay.tar.gz pay && cat head pay.tar.gz >app.run && chmod 755 app.run`,
+		build: "true", install: "./app.run", volatile: []string{auxCache},
+	},
+	{
+		name: "into-home", // what "curl | sh" runs: files in $HOME and a line in .bashrc
+		fetch: `mkdir src && cd src && cat >install.sh <<'END'
+set -eu
+mkdir -p "$HOME/.tool/bin" "$HOME/.config/tool" "$HOME/.local/share/man/man1"
+printf '#!/bin/sh\n' >"$HOME/.tool/bin/tool.tmp.$$"; chmod +x "$HOME/.tool/bin/tool.tmp.$$"; mv "$HOME/.tool/bin/tool.tmp.$$" "$HOME/.tool/bin/tool"
+echo '. "$HOME/.tool/env"' >>"$HOME/.bashrc"; echo 'export PATH="$HOME/.tool/bin:$PATH"' >"$HOME/.tool/env"
+for rc in .profile .zshrc; do if [ -f "$HOME/$rc" ]; then sed -i '$a . "$HOME/.tool/env"' "$HOME/$rc"; fi; done
+chmod 700 "$HOME/.config/tool"; ln -s ../../../.tool/bin/tool "$HOME/.local/share/man/man1/tool"
+END`,
+		build: "true", install: "cat install.sh | sh",
+	},
+	{
+		name:  "service-package", // adduser, debconf, systemd, update-alternatives
+		fetch: "mkdir src && cd src && private-apt -qq download adduser tftpd-hpa nano init-system-helpers libwrap0", build: "true",
+		install:  "dpkg --force-depends -i ./adduser*.deb ./init-system*.deb && dpkg --force-depends -i ./*.deb",
+		volatile: []string{"var/log/dpkg.log", "var/log/alternatives.log", auxCache},
+	},
+	{
+		name:  "apt-packages", // apt-get, without the network
+		fetch: "mkdir src && cd src && private-apt -qq download file libmagic1 libmagic-mgc", build: "true",
+		install:  "apt-get -qq install --yes --no-install-recommends \"$PWD\"/*.deb",
+		volatile: []string{"var/log/dpkg.log", "var/log/apt/*.log", "var/log/apt/*.xz", "var/cache/apt/*.bin", auxCache},
+	},
 }
 
 // TestInstallers keeps laws L1 and L2 and the list of changes.

@@ -111,8 +111,8 @@ func parseClass(s string) (Class, error) {
 // what was there) are set. An entry that is not packed may be only mentioned
 // (see [List.Brief]): then too, with Changed, nothing else is set.
 //
-// To add a field: add it here, in [Entry.Same], in the native form (native.go,
-// both directions, and its fuzz seeds), and in package tarball if a tar reader
+// To add a field: add it here, in [Entry.Same], in the native form (native.go
+// and native_read.go, and its fuzz seeds), and in package tarball if a tar reader
 // should restore it.
 type Entry struct {
 	Op      Op
