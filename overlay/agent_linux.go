@@ -300,10 +300,10 @@ func encoded(list *plist.List) (*os.File, error) {
 
 // open opens a file of the tree for the client.
 func (a *agent) open(path string) error {
-	f, err := a.tree.Open(path)
+	f, err := a.tree.openFile(path)
 	if err == nil {
 		defer f.Close()
-		return sendMessage(a.socket, &agentMessage{Kind: tellFile}, f.(*os.File))
+		return sendMessage(a.socket, &agentMessage{Kind: tellFile}, f)
 	}
 	answer := &agentMessage{Kind: tellFile, Errno: unix.EIO}
 	_ = errors.As(err, &answer.Errno)

@@ -300,7 +300,7 @@ func TestUnreadable(t *testing.T) {
 func TestTreeOpen(t *testing.T) {
 	u := newUnion(t, t.TempDir(), t.TempDir(), runOptions)
 	shell(t, u.mergedDir, "mkdir d; echo 1 >d/a; ln -s d l; ln -s d/a s; ln -s / r")
-	tree := newTree([]layer{u.layer})
+	tree := newTree([]layer{u.layer}, newKeep())
 	defer tree.Close()
 	for _, path := range []string{"x", "d/x", "l/a", "s", "r/etc/passwd", "../" + filepath.Base(u.upperDir), "d/../../upper/d/a"} {
 		if f, err := tree.Open(path); err == nil {

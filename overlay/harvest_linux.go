@@ -21,8 +21,9 @@ func harvest(ctx context.Context, layers []layer, progress func(done int)) (*pli
 	}
 	list := &plist.List{}
 	count := counter{progress: progress}
+	kept := newKeep()
 	for i := range layers {
-		w := &walker{layer: &layers[i], mounts: mounts}
+		w := &walker{layer: &layers[i], mounts: mounts, kept: kept}
 		entries, err := w.harvest(ctx, count.add)
 		if err != nil {
 			return nil, nil, err
@@ -33,7 +34,7 @@ func harvest(ctx context.Context, layers []layer, progress func(done int)) (*pli
 	if err := list.Validate(); err != nil {
 		return nil, nil, fmt.Errorf("harvest: %w", err)
 	}
-	return list, newTree(layers), nil
+	return list, newTree(layers, kept), nil
 }
 
 // A counter adds up what several workers have done.

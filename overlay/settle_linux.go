@@ -45,7 +45,7 @@ func (w *walker) settleEntry(i int, merged, lower *opener) error {
 	if err != nil || !e.HasContent() {
 		return err
 	}
-	if e.Digest, err = digest(fd, e.Size); err != nil || m&compare == 0 {
+	if e.Digest, err = w.kept.digest(e, fd); err != nil || m&compare == 0 {
 		return err
 	}
 	before, err := lower.digest(path, e.Size)

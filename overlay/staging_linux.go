@@ -255,7 +255,9 @@ func (s *staging) remove() error {
 	// By descriptor: who stands in another root sees something else at the path.
 	parent := procFD(s.parent)
 	now, err := times(parent)
-	if err := errors.Join(err, os.RemoveAll(filepath.Join(parent, filepath.Base(s.path)))); err != nil {
+	dir := filepath.Join(parent, filepath.Base(s.path))
+	unlinkFiles(dir)
+	if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
 		return err
 	}
 	if s.made == nil || now[1] != s.made[1] {

@@ -15,15 +15,17 @@ import (
 
 // A tree is the plist.Tree of all layers as they are after the run. It is quick
 // for who opens a list's files in order, since it remembers the last directory.
-// Its files are *os.File, whose holes can be sought. Close it before the layers.
+// Its files are *os.File, whose holes can be sought, but for small ones that have
+// none. Close it before the layers.
 type tree struct {
 	mu      sync.Mutex
 	layers  []layer // sorted by path, outermost first
 	openers []opener
+	kept    *keep
 }
 
-func newTree(layers []layer) *tree {
-	t := &tree{layers: layers}
+func newTree(layers []layer, kept *keep) *tree {
+	t := &tree{layers: layers, kept: kept}
 	for _, l := range layers {
 		t.openers = append(t.openers, opener{root: l.merged})
 	}
@@ -32,6 +34,14 @@ func newTree(layers []layer) *tree {
 
 // Open opens a regular file, by entry path.
 func (t *tree) Open(path string) (plist.File, error) {
+	if f := t.kept.open(path); f != nil {
+		return f, nil
+	}
+	return t.openFile(path)
+}
+
+// openFile opens a regular file, be it kept or not.
+func (t *tree) openFile(path string) (*os.File, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := len(t.layers) - 1; i >= 0; i-- {

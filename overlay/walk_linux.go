@@ -30,6 +30,7 @@ type walker struct {
 	marks []mark // one for each entry of list
 	links links
 	notes []plist.Note
+	kept  *keep
 }
 
 // A mark says what is still to be done with an entry once the walk is over.

@@ -24,6 +24,11 @@ import (
 type capturedFiles struct {
 	list *plist.List
 	tree plist.Tree
+
+	// release, if not nil, gives back the room that the tree takes, and is called
+	// before the package is made durable: a file system that is asked for that may
+	// have to write all that was captured, too.
+	release func()
 }
 
 // packFlags say what goes into the package and how it is written. "run" and
@@ -106,7 +111,7 @@ func (f *packFlags) repack(ctx context.Context, stdio *stdio, name string) error
 		return errors.Join(err, r.Close())
 	}
 	s := &summary{Notes: l.Notes}
-	return errors.Join(f.pack(ctx, stdio, s, capturedFiles{l, r}), r.Close())
+	return errors.Join(f.pack(ctx, stdio, s, capturedFiles{list: l, tree: r}), r.Close())
 }
 
 // prepare checks the flags before anything is run, and fills in what they leave
@@ -190,6 +195,9 @@ func (f *packFlags) pack(ctx context.Context, stdio *stdio, s *summary, files ca
 		return err
 	}
 	defer list.discard()
+	if files.release != nil {
+		files.release()
+	}
 	if err := errors.Join(tar.finish(), list.finish()); err != nil {
 		return err
 	}
@@ -252,7 +260,7 @@ func (f *packFlags) writeTar(ctx context.Context, stdio *stdio, name string, fil
 // save writes the whole capture, nothing left out, to be packed again.
 func (f *packFlags) save(ctx context.Context, stdio *stdio, name string, result *capture.Result) error {
 	f.classify(result.List)
-	out, err := f.writeTar(ctx, stdio, name, capturedFiles{result.List, result.Tree}, true)
+	out, err := f.writeTar(ctx, stdio, name, capturedFiles{list: result.List, tree: result.Tree}, true)
 	if err != nil {
 		return err
 	}

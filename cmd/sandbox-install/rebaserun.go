@@ -107,7 +107,7 @@ func (o *rebaseOption) moveInTarball(ctx context.Context, stdio *stdio, name str
 		return nil, err
 	}
 	spool := &spooledTree{dir: dir, names: make(map[string]string)}
-	images := capturedFiles{files.list, spool}
+	images := capturedFiles{list: files.list, tree: spool}
 	var r *rebasedCapture
 	if err = spool.fill(ctx, name); err == nil {
 		r, err = o.move(ctx, stdio, &images)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -121,10 +122,11 @@ func (f *runFlags) run(ctx context.Context, stdio *stdio, args []string) error {
 	if err != nil {
 		return errors.Join(err, root.remove())
 	}
+	closeResult := sync.OnceValue(result.Close)
 	if err = addAccounts(result, root.dir); err == nil {
-		err = f.finish(ctx, stdio, method, result)
+		err = f.finish(ctx, stdio, method, result, func() { _ = closeResult() })
 	}
-	return errors.Join(err, result.Close(), root.remove())
+	return errors.Join(err, closeResult(), root.remove())
 }
 
 func (f *runFlags) command(args []string, dir, root string, stdio *stdio, step func(int)) capture.Command {
@@ -164,7 +166,7 @@ func (f *runFlags) workingDir() (string, error) {
 
 // finish writes what was captured, if it is to be kept, and returns the
 // command's status.
-func (f *runFlags) finish(ctx context.Context, stdio *stdio, method capture.Method, result *capture.Result) error {
+func (f *runFlags) finish(ctx context.Context, stdio *stdio, method capture.Method, result *capture.Result, release func()) error {
 	s := &summary{Method: method.Name(), ExitStatus: result.ExitCode, Blind: result.Blind, Notes: result.List.Notes}
 	failed := result.ExitCode != 0
 	if failed && !f.keepFailed {
@@ -187,7 +189,7 @@ func (f *runFlags) finish(ctx context.Context, stdio *stdio, method capture.Meth
 	if err := dialect.Depend(result.List, result.Tree); err != nil {
 		return err
 	}
-	if err := f.pack.pack(ctx, stdio, s, capturedFiles{result.List, result.Tree}); err != nil {
+	if err := f.pack.pack(ctx, stdio, s, capturedFiles{result.List, result.Tree, release}); err != nil {
 		return err
 	}
 	if failed {

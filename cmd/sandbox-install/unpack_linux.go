@@ -177,7 +177,7 @@ func (f *targetFlags) unpack(ctx context.Context, stdio *stdio, name string) err
 	if err != nil {
 		return wrap(name, err)
 	}
-	files := capturedFiles{tar.List(), tar}
+	files := capturedFiles{list: tar.List(), tree: tar}
 	if f.rebased, err = f.rebase.moveInTarball(ctx, stdio, name, &files); err != nil {
 		return errors.Join(err, tar.Close())
 	}
