@@ -114,7 +114,6 @@ func (ids *ids) run(ctx context.Context, root string, cmd capture.Command) (*cli
 		Grace: outliveGrace, Term: termGrace,
 	}
 	files := sandbox.Files{Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr, Agent: agent}
-	go c.serveMirror()
 	exit, err := sandbox.Run(ctx, plan, files)
 	if closeErr := agent.Close(); err == nil {
 		err = closeErr
@@ -138,13 +137,15 @@ type client struct {
 	err    error
 }
 
-// newClient returns a client and the agent's end of its socket.
+// newClient returns a client, which waits for the agent's mirror, and the agent's
+// end of its socket.
 func newClient(root string, ids *ids) (*client, *os.File, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("socketpair: %w", err)
 	}
 	c := &client{ids: ids, root: root, socket: os.NewFile(uintptr(pair[0]), "agent"), served: make(chan struct{})}
+	go c.serveMirror()
 	return c, os.NewFile(uintptr(pair[1]), "agent's socket"), nil
 }
 
@@ -228,7 +229,9 @@ func (c *client) Open(path string) (plist.File, error) {
 
 // close hangs up, and waits until the agent has cleaned up.
 func (c *client) close() error {
-	err := c.socket.Close()
+	err := unix.Shutdown(int(c.socket.Fd()), unix.SHUT_RDWR)
+	<-c.served // who may still read from the socket
+	err = errors.Join(err, c.socket.Close())
 	if c.exit != nil {
 		err = errors.Join(err, c.exit.Wait())
 	}

@@ -162,6 +162,9 @@ func (r *recorder) touchName(s spot) error {
 		return nil
 	}
 	where := join(d.path, s.name)
+	if tooLong(where) {
+		return unix.ENAMETOOLONG
+	}
 	known, touched := r.places[where]
 	if touched && known == nil {
 		return nil
@@ -253,9 +256,16 @@ func (r *recorder) oldPlace(s spot) (where string, old bool, err error) {
 		return d.path, true, nil
 	}
 	where = join(d.path, s.name)
+	if tooLong(where) {
+		return "", false, unix.ENAMETOOLONG
+	}
 	_, touched := r.places[where]
 	return where, !touched, nil
 }
+
+// tooLong reports whether an entry path is none that the kernel takes at once. What
+// can not be put back by its path may not be changed.
+func tooLong(where string) bool { return len(host(where)) >= unix.PathMax }
 
 // keeping says what of an inode is kept.
 type keeping uint8

@@ -26,7 +26,7 @@ type undoer struct {
 
 	order []string            // the places, parents first
 	names map[*inode][]string // of files
-	where map[*inode]string   // current host paths of old directories that are not in place
+	where map[*inode]string   // current host paths of old directories, until they are in place
 }
 
 func newUndoer(p *past, j *journal) (*undoer, error) {
@@ -76,20 +76,20 @@ func host(place string) string {
 	return "/" + place
 }
 
-// locate finds the old directories that are not in place, by all paths that the
-// moves may have given them.
+// locate finds the old directories by all paths that the moves may have given them.
+// One that is at its own path is not in place yet: what it is in may have to go.
 func (u *undoer) locate() error {
 	u.where = make(map[*inode]string)
 	for _, place := range u.order {
 		in := u.places[place]
-		if in == nil || !in.before.Mode.IsDir() {
+		if in == nil || !in.before.Mode.IsDir() || place == "." {
 			continue
 		}
 		at, err := u.find(in, place)
 		if err != nil {
 			return err
 		}
-		if at != "" && at != host(place) {
+		if at != "" {
 			u.where[in] = at
 		}
 	}
@@ -147,6 +147,7 @@ func (u *undoer) settle(place string) error {
 	k, st, err := keyOf(s.dir, s.name)
 	switch {
 	case err == nil && want != nil && k == want.key:
+		delete(u.where, want)
 		return nil
 	case err == nil:
 		err = u.evict(s, k, isType(&st, unix.S_IFDIR))
