@@ -19,7 +19,7 @@ import (
 
 // every thins crash tests out: one in so many states is tried. The whole takes a
 // quarter of an hour: go test ./unpack -run 'Kill|Strace|Cut|Error' -args -every 1.
-var every = flag.Int("every", 29, "try one in this many crashes")
+var every = flag.Int("every", 59, "try one in this many crashes")
 
 // A trial is one verb, carried out by another process that is stopped, or whose
 // calls fail, at a given number of a call that changes something.
