@@ -16,9 +16,9 @@ type files struct{ plist, tarball string }
 
 // sandboxed is the command line that captures a shell script.
 func sandboxed(script string, flags ...string) *exec.Cmd {
-	args := append([]string{"run", "--name", "thing", "--version", "1"}, flags...)
+	args := append([]string{"run", "--name", "thing", "--version", "1", "--staging", staging}, flags...)
 	cmd := exec.Command(binary, append(args, "--", "sh", "-euc", script)...)
-	cmd.Env = append(environment, "TMPDIR="+staging)
+	cmd.Env = environment
 	return cmd
 }
 

@@ -25,6 +25,9 @@ func debianSource(name string) string {
 // ldconfig(8) keeps times and inode numbers here.
 const auxCache = "var/cache/ldconfig/aux-cache"
 
+// What git is to be built without.
+const gitOptions = "prefix=/usr/local NO_CURL=1 NO_OPENSSL=1 NO_EXPAT=1 NO_GETTEXT=1 NO_TCLTK=1 NO_PERL=1 NO_PYTHON=1"
+
 var installers = []installer{
 	{
 		name: "hello", quick: true, // automake, gettext, info
@@ -68,6 +71,54 @@ setup(name="tool", version="1", packages=["tool"], entry_points={"console_script
 		fetch: "mkdir src && cd src && private-apt -qq download cron cron-daemon-common sensible-utils libpam-runtime", build: "true",
 		install:  "dpkg --force-depends -i ./*.deb",
 		volatile: []string{"var/log/dpkg.log"},
+	},
+	{
+		name:  "libyaml", // libtool
+		fetch: debianSource("libyaml"), build: "./configure && make", install: "make install",
+		volatile: []string{auxCache}, secrets: true,
+	},
+	{
+		name: "ncurses", packages: []string{"g++"}, // thousands of small files and links
+		fetch: debianSource("ncurses"), build: "./configure --with-shared --without-debug && make", install: "make install",
+		volatile: []string{auxCache}, secrets: true,
+	},
+	{
+		name: "git", packages: []string{"zlib1g-dev"}, // one program by a hundred names
+		fetch: debianSource("git"),
+		build: "make " + gitOptions, install: "make install " + gitOptions,
+	},
+	{
+		name:  "zone-files", // hard links, made by zic(8)
+		fetch: debianSource("tzdata"), build: "true",
+		install: "zic -d /usr/local/share/zoneinfo africa antarctica asia australasia europe northamerica southamerica etcetera backward",
+	},
+	{
+		name: "busybox", packages: []string{"busybox"}, // another name for a file that was there
+		fetch: "mkdir src", build: "true", install: "mkdir /opt/hard /opt/soft && busybox --install /opt/hard && busybox --install -s /opt/soft",
+	},
+	{
+		name: "wheel", packages: []string{"python3-pip", "python3-setuptools-whl"},
+		fetch: "mkdir src", build: "true",
+		install: "pip install --no-index --break-system-packages --root-user-action=ignore --ignore-installed /usr/share/python-wheels/setuptools-*.whl",
+	},
+	{
+		name: "gem", packages: []string{"ruby"},
+		fetch: debianSource("ruby-rack"), build: "gem build rack.gemspec",
+		install: "gem install --local --no-document ./rack-*.gem",
+	},
+	{
+		name: "node-module", packages: []string{"npm"},
+		fetch: debianSource("node-mkdirp"), build: "npm pack --ignore-scripts",
+		install:  "npm install --global --offline --ignore-scripts --no-audit --no-fund --logs-max=0 ./mkdirp-*.tgz",
+		volatile: []string{"root/.npm/_cacache/index-v5/*/*/*"},
+	},
+	{
+		name:     "desktop-packages", // triggers that make caches of icons, types of files, fonts
+		fetch:    "mkdir src && cd src && private-apt -qq download shared-mime-info desktop-file-utils hicolor-icon-theme gtk-update-icon-cache fontconfig fontconfig-config fonts-dejavu-core libglib2.0-0 libxml2 libfontconfig1 libfreetype6 libexpat1 libpng16-16 libbrotli1 libicu72 libgdk-pixbuf-2.0-0 libgdk-pixbuf2.0-common libjpeg62-turbo libtiff6 libjbig0 libdeflate0 libwebp7 liblerc4 xterm libxaw7 2>/dev/null || true",
+		build:    "true",
+		install:  "dpkg --force-depends -i ./*.deb",
+		volatile: []string{"var/log/dpkg.log", auxCache, "var/cache/fontconfig/*"},
+		secrets:  true,
 	},
 	{
 		name: "npm-package", packages: []string{"npm"},

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -106,10 +107,19 @@ func (in installer) at(script string) string {
 }
 
 // once makes a directory in the cache if it is not there yet: make is given a
-// name that does not exist. Its name tells what it was made from.
+// name that does not exist. Its name tells what it was made from. Other test
+// processes wait for it.
 func once(t testing.TB, name, recipe string, make func(dir string)) string {
 	t.Helper()
-	dir := filepath.Join(cache, fmt.Sprintf("%s-%.6x", name, sha256.Sum256([]byte(recipe))))
+	dir := filepath.Join(mkdir(t, cache), fmt.Sprintf("%s-%.6x", name, sha256.Sum256([]byte(recipe))))
+	lock, err := os.Create(dir + ".lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := os.Stat(dir); err == nil {
 		return dir
 	}

@@ -139,10 +139,8 @@ func (a *agent) Prepare() (_ []sandbox.Mount, _ []*os.File, err error) {
 	}
 	defer func() { err = errors.Join(err, a.detachMirror()) }()
 	a.rig.sites, a.rig.notes = s.rootlessLayout(choices{shareRun: a.order.ShareRun, staging: a.rig.staging.path}, a.rig.root)
-	for _, p := range a.rig.sites {
-		if err := a.rig.build(p); err != nil {
-			return nil, nil, fmt.Errorf("prepare what is on %s inside: %w", p.name(), err)
-		}
+	if err := a.rig.buildAll(); err != nil {
+		return nil, nil, err
 	}
 	return a.rig.mounts, a.rig.files, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +25,8 @@ type rig struct {
 	mounts  []sandbox.Mount
 	files   []*os.File // of mounts, by their number
 	layers  []layer    // the root's first
-	twins   []twin
+	twins   []twin // files
+	views   []site // directories that are bound to their twins
 	notes   []plist.Note
 }
 
@@ -40,12 +42,23 @@ func prepare(root, stagingDir string, shareRun bool) (*rig, error) {
 		return r, err
 	}
 	r.sites, r.notes = s.layout(choices{shareRun: shareRun, staging: r.staging.path})
-	for _, p := range r.sites {
-		if err := r.build(p); err != nil && !p.vanished() {
-			return r, fmt.Errorf("prepare what is on %s inside: %w", p.name(), err)
+	return r, r.buildAll()
+}
+
+// buildAll makes the mounts of all sites, twins last.
+func (r *rig) buildAll() error {
+	for _, twins := range []bool{false, true} {
+		for _, p := range r.sites {
+			if (p.twin != "") != twins {
+				continue
+			}
+			if err := r.build(p); err != nil && !p.vanished(err) {
+				return fmt.Errorf("prepare what is on %s inside: %w", p.name(), err)
+			}
 		}
 	}
-	return r, nil
+	slices.SortStableFunc(r.mounts, func(a, b sandbox.Mount) int { return plist.ComparePaths(a.Target, b.Target) })
+	return nil
 }
 
 // close lets go of everything and removes the staging directory.
@@ -104,9 +117,15 @@ func (r *rig) build(p site) error {
 	return nil
 }
 
-// buildOverlay makes an overlay, or, where the file system can be no layer of one,
+// buildOverlay makes an overlay, or binds a part of another one that has the same
+// directory, or, where the file system can be no layer of one,
 // a read-only bind mount and a hole.
 func (r *rig) buildOverlay(p site) error {
+	if m, _ := r.bindTwin(p); m != nil {
+		r.attach(p, m)
+		r.views = append(r.views, p)
+		return nil
+	}
 	err := r.tryOverlay(p)
 	if err == nil {
 		return nil
@@ -122,12 +141,19 @@ func (r *rig) buildOverlay(p site) error {
 	return err
 }
 
-// vanished reports whether a site's mount point was removed after the survey:
-// then the command does not find it either. Container engines mount and unmount
-// all the time.
-func (s *site) vanished() bool {
-	_, err := os.Lstat(s.from)
-	return s.path != "." && s.from != "" && errors.Is(err, fs.ErrNotExist)
+// vanished reports whether a site's mount point was gone, or is, when an error came:
+// then the command does not find it either. Container engines mount and unmount all
+// the time.
+func (s *site) vanished(err error) bool {
+	if s.path == "." || s.from == "" {
+		return false
+	}
+	var at *fs.PathError
+	if errors.As(err, &at) && at.Path == s.from && errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	_, err = os.Lstat(s.from)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 func (r *rig) tryOverlay(p site) error {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sandbox-install/sandbox-install/internal/need"
+	"github.com/sandbox-install/sandbox-install/plist"
 
 	"golang.org/x/sys/unix"
 
@@ -175,6 +176,7 @@ func TestMounts(t *testing.T) {
 	s := newScene(t, script(`
 		for d in */; do echo new > "$d/new" || echo "$d"; done
 		rm tmpfs/old; cat bind/old tmpfs/inner/old
+		echo c >> bind/old; cat source/old
 		echo more >> file
 		test "$(stat -c %a:%u tmpfs)" = 1711:7
 		! ./noexec/true 2>/dev/null
@@ -194,11 +196,14 @@ func TestMounts(t *testing.T) {
 	if r.ExitCode != 0 {
 		t.Errorf("status %d", r.ExitCode)
 	}
-	want(t, "output", s.out.String(), "sh: 2: cannot create ro//new: Read-only file system\nro/\nb\ni\n")
-	want(t, "notes", len(r.List.Notes), 0)
+	want(t, "output", s.out.String(), "sh: 2: cannot create ro//new: Read-only file system\nro/\nb\ni\nb\nc\n")
+	want(t, "notes", r.List.Notes, []plist.Note{{
+		Kind: plist.NoteLost,
+		Text: s.dir + "/source is also mounted on " + s.dir + "/bind: what was written there is listed by the first name only",
+	}})
 	want(t, "changes", changes(r.List, s.dir), []string{
-		"A a:b,c=d \\ e/new", "A bind/new", "M file", "A new\nline/new", "A noexec/new",
-		"A null-device-on-nodev/new", "A source/new", "A tmpfs/new", "D tmpfs/old",
+		"A a:b,c=d \\ e/new", "M file", "A new\nline/new", "A noexec/new",
+		"A null-device-on-nodev/new", "M original", "A source/new", "M source/old", "A tmpfs/new", "D tmpfs/old",
 	})
 }
 

@@ -18,7 +18,14 @@ type site struct {
 	from   string // host path of what is shown there
 	fstype string
 	attr   uint64 // MOUNT_ATTR_* (mount_setattr(2)); of a bind, what is added
-	twin   string // of a copy: where the root's file system has the same file; or ""
+
+	// What an overlay or a copy shows: the file system, by major:minor, and what
+	// of it, as a path in it.
+	device, part string
+
+	// twin is set if another overlay, that of the site twinIn, shows the same file
+	// or directory: both are entry paths.
+	twin, twinIn string
 }
 
 // name is the absolute path of the mount point.
@@ -67,7 +74,8 @@ var protectedProc = []string{"acpi", "bus", "fs", "irq", "mtrr", "scsi", "sys", 
 // left out.
 func (s *survey) layout(opt choices) ([]site, []plist.Note) {
 	l := &layouter{survey: s, opt: opt}
-	l.add(site{path: ".", how: overlaid, from: s.root, fstype: l.fstypeOf(s.root), attr: l.attrOf(s.root)})
+	device, part := l.partOf(s.root)
+	l.add(site{path: ".", how: overlaid, from: s.root, fstype: l.fstypeOf(s.root), attr: l.attrOf(s.root), device: device, part: part})
 	for _, m := range s.mounts {
 		if rel, ok := below(m.point, s.root); ok {
 			l.site(rel, m)
@@ -82,6 +90,7 @@ func (s *survey) layout(opt choices) ([]site, []plist.Note) {
 		l.add(site{path: rel, how: hidden, fstype: "tmpfs"})
 	}
 	slices.SortStableFunc(l.sites, func(a, b site) int { return plist.ComparePaths(a.path, b.path) })
+	l.findTwins()
 	return l.sites, l.notes
 }
 
@@ -128,27 +137,46 @@ func (l *layouter) site(rel string, m mount) {
 		if !p.setFile(m) {
 			return
 		}
-		if p.how == copied {
-			p.twin = l.twinOf(m)
-		}
 	}
 	l.add(p)
 }
 
-// twinOf returns the entry path of a file of the root's file system that is
-// mounted elsewhere, too: the two names should be one file inside as well.
-func (l *layouter) twinOf(m mount) string {
-	holder := l.holder(l.root)
-	if holder.device != m.device {
-		return ""
+// findTwins finds what is shown at two places, as by a bind mount: inside, both
+// names should lead to the same file as well. The place that shows more of the
+// file system, or comes first, keeps the overlay.
+func (l *layouter) findTwins() {
+	var order []*site
+	for i := range l.sites {
+		if l.sites[i].device != "" {
+			order = append(order, &l.sites[i])
+		}
 	}
-	inner, _ := below(l.root, holder.point)
-	twin, _ := below(m.root, path.Join(holder.root, inner))
-	name := path.Join(l.root, twin)
-	if name == m.point || l.holder(name) != holder { // hidden by another mount
-		return ""
+	slices.SortStableFunc(order, func(a, b *site) int { return len(a.part) - len(b.part) })
+	for i, s := range order {
+		for _, t := range order[:i] {
+			rel, ok := below(s.part, t.part)
+			if !ok && s.part != t.part || t.device != s.device || t.how != overlaid || t.twin != "" || s.path == "." ||
+				t.attr&^s.attr&^unix.MOUNT_ATTR__ATIME != 0 { // what t may not do, a bind of it may not either
+				continue
+			}
+			twin := path.Join(t.path, rel)
+			if l.siteOf(twin) == t { // else another mount hides it
+				s.twin, s.twinIn = twin, t.path
+				break
+			}
+		}
 	}
-	return twin
+}
+
+// siteOf returns the site that an entry path lies on.
+func (l *layouter) siteOf(path string) *site {
+	var best *site
+	for i := range l.sites {
+		if s := &l.sites[i]; plist.Within(path, s.path) && (best == nil || len(s.path) >= len(best.path) || best.path == ".") {
+			best = s
+		}
+	}
+	return best
 }
 
 // setFile completes the site of a mount that holds files, or is one. It reports
@@ -161,10 +189,10 @@ func (p *site) setFile(m mount) bool {
 		if hasOption(m.super, "ro") {
 			p.attr = unix.MOUNT_ATTR_RDONLY
 		} else {
-			p.how, p.attr = overlaid, attrOf(m.options)
+			p.how, p.attr, p.device, p.part = overlaid, attrOf(m.options), m.device, m.root
 		}
 	case unix.S_IFREG:
-		p.how, p.attr = copied, attrOf(m.options)
+		p.how, p.attr, p.device, p.part = copied, attrOf(m.options), m.device, m.root
 	case unix.S_IFBLK:
 		p.attr = unix.MOUNT_ATTR_NODEV
 	case unix.S_IFCHR:
@@ -199,7 +227,8 @@ func (l *layouter) addKernel() {
 	}
 	l.sites = slices.DeleteFunc(l.sites, func(p site) bool { return plist.Within(p.path, "dev") })
 	if !slices.ContainsFunc(l.mounts, func(m mount) bool { return m.point == "/dev" }) {
-		l.add(site{path: "dev", how: overlaid, from: "/dev", fstype: l.fstypeOf("/dev"), attr: l.attrOf("/dev")})
+		device, part := l.partOf("/dev")
+		l.add(site{path: "dev", how: overlaid, from: "/dev", fstype: l.fstypeOf("/dev"), attr: l.attrOf("/dev"), device: device, part: part})
 	}
 	for _, m := range l.mounts {
 		if plist.Within(m.point, "/dev") {
@@ -241,6 +270,13 @@ func (s *survey) holder(name string) *mount {
 		}
 	}
 	return best
+}
+
+// partOf says which file system a host path lies on, and where in it.
+func (s *survey) partOf(name string) (device, part string) {
+	m := s.holder(name)
+	rel, _ := below(name, m.point)
+	return m.device, path.Join(m.root, rel)
 }
 
 func (s *survey) fstypeOf(name string) string { return s.holder(name).fstype }

@@ -98,7 +98,7 @@ func describe(sites []site, notes []plist.Note) string {
 			}
 		}
 		if s.twin != "" {
-			fmt.Fprintf(&b, " = %q", s.twin)
+			fmt.Fprintf(&b, " = %q in %q", s.twin, s.twinIn)
 		}
 		b.WriteString("\n")
 	}

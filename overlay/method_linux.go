@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/sandbox-install/sandbox-install/capture"
@@ -28,6 +30,7 @@ const (
 var blind = []string{
 	"what a daemon outside does when asked over the network, or over a socket without a path before Linux 6.12",
 	"what is set in the kernel, and not in a file: such settings are refused",
+	"that chattr took a flag other than i, a, A or S off an old file",
 }
 
 // Run runs the command in the sandbox and harvests the layers.
@@ -63,7 +66,7 @@ func (Method) Run(ctx context.Context, cmd capture.Command) (*capture.Result, er
 	if err != nil {
 		return nil, errors.Join(err, r.close())
 	}
-	list.Notes = append(append(r.notes, outlived(exit)...), list.Notes...)
+	list.Notes = slices.Concat(r.notes, outlived(exit), list.Notes, r.otherNames(list))
 	return &capture.Result{
 		List:     list,
 		Tree:     tree,
@@ -98,6 +101,21 @@ func (r *rig) run(ctx context.Context, cmd capture.Command) (*sandbox.Exit, erro
 		return nil, &capture.StartError{Name: start.Name, Err: start.Err}
 	}
 	return exit, err
+}
+
+// otherNames says which entries have another name, that is not listed, since their
+// directory is mounted at a second place.
+func (r *rig) otherNames(list *plist.List) []plist.Note {
+	var notes []plist.Note
+	for _, p := range r.views {
+		if slices.ContainsFunc(list.Entries, func(e plist.Entry) bool { return plist.Within(e.Path, p.twin) }) {
+			notes = append(notes, plist.Note{
+				Kind: plist.NoteLost,
+				Text: fmt.Sprintf("%s is also mounted on %s: what was written there is listed by the first name only", path.Join("/", p.twin), p.name()),
+			})
+		}
+	}
+	return notes
 }
 
 // outlived names what had to be stopped.

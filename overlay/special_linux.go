@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -51,9 +52,9 @@ func (r *rig) buildCopy(p site) error {
 	if err := copyFile(before.path(name), p.from); err != nil {
 		return err
 	}
-	if m := r.bindTwin(p); m != nil {
+	if m, lower := r.bindTwin(p); m != nil {
 		r.attach(p, m)
-		r.twins = append(r.twins, twin{path: p.twin, mount: m, before: before.path(name), after: after.path(name)})
+		r.twins = append(r.twins, twin{lower: lower, mount: m, before: before.path(name), after: after.path(name)})
 		return nil
 	}
 	if err := copyFile(after.path(name), before.path(name)); err != nil {
@@ -67,34 +68,40 @@ func (r *rig) buildCopy(p site) error {
 	return nil
 }
 
-// A twin is a file of the root's overlay that is mounted elsewhere too.
+// A twin is a file of an overlay that is mounted elsewhere too.
 type twin struct {
-	path          string // of the file in the root
+	lower         string // host path of what the overlay has below it
 	mount         *os.File
 	before, after string // copies, where the harvest looks for them
 }
 
-// bindTwin binds the twin of a mounted file, if it has one in the overlay of the
-// root. Before Linux 6.15 what is not attached can not be bound: then the two
-// names are two files inside.
-func (r *rig) bindTwin(p site) *os.File {
+// bindTwin binds what another overlay has of the file or directory that is mounted
+// at a site, and tells where it is in the lower layer; nil if that can not be done.
+// Before Linux 6.15 what is not attached can not be bound: then the two names lead
+// to different files inside.
+func (r *rig) bindTwin(p site) (m *os.File, lower string) {
 	if p.twin == "" {
-		return nil
+		return nil, ""
 	}
 	// The mount table may speak of a file that was since replaced.
 	here, err := os.Stat(p.from)
 	if err != nil {
-		return nil
+		return nil, ""
 	}
 	there, err := os.Lstat(filepath.Join(r.root, p.twin))
 	if err != nil || !os.SameFile(here, there) {
-		return nil
+		return nil, ""
 	}
-	m, err := cloneMount(procFD(r.layers[0].merged)+"/"+p.twin, unix.AT_SYMLINK_NOFOLLOW, p.attr)
+	i := slices.IndexFunc(r.layers, func(l layer) bool { return l.path == p.twinIn && l.upper != nil })
+	if i < 0 {
+		return nil, ""
+	}
+	l := &r.layers[i]
+	m, err = cloneMount(procFD(l.merged)+"/"+l.inside(p.twin), unix.AT_SYMLINK_NOFOLLOW, p.attr)
 	if err != nil {
-		return nil
+		return nil, ""
 	}
-	return m
+	return m, procFD(l.lower) + "/" + l.inside(p.twin)
 }
 
 // settle copies the twins to where the harvest compares them. What was not copied
@@ -102,7 +109,7 @@ func (r *rig) bindTwin(p site) *os.File {
 func (r *rig) settle() error {
 	for _, t := range r.twins {
 		from := procFD(t.mount)
-		if r.isLower(t) {
+		if t.isLower() {
 			from = t.before
 		}
 		if err := copyFile(t.after, from); err != nil {
@@ -114,10 +121,10 @@ func (r *rig) settle() error {
 
 // isLower reports whether a twin shows the host's file: a copy-up, too, has a
 // change time of its own.
-func (r *rig) isLower(t twin) bool {
+func (t *twin) isLower() bool {
 	var shown, lower unix.Stat_t
 	return unix.Stat(procFD(t.mount), &shown) == nil &&
-		unix.Lstat(procFD(r.layers[0].lower)+"/"+t.path, &lower) == nil &&
+		unix.Lstat(t.lower, &lower) == nil &&
 		shown.Ctim == lower.Ctim && shown.Size == lower.Size
 }
 
