@@ -37,8 +37,8 @@ cross: # what is portable builds everywhere, without C
 fuzz: # each target for a few seconds
 	scripts/fuzz $(or $(FUZZTIME),5s)
 
-race: # packages with goroutines
-	GORACE=atexit_sleep_ms=0 go test -count=1 -race -timeout 60m $(CONCURRENT)
+race: # packages with goroutines; of scenes, which differ in what is captured only, a fifth
+	GORACE=atexit_sleep_ms=0 go test -count=1 -race -short -timeout 60m $(CONCURRENT)
 
 user: # the same tests as an ordinary user, if we are not one already
 	test "$$(id -u)" != 0 || SANDBOX_INSTALL_REQUIRE= go test -count=1 -timeout 60m -exec "$(CURDIR)/scripts/as-user" ./...

@@ -283,7 +283,7 @@ func TestMissingDirectory(t *testing.T) {
 func TestCancel(t *testing.T) {
 	s := newScene(t, "sh", "-c", `trap 'echo asked' TERM; echo x > x; while :; do sleep 0.05; done`)
 	s.checked(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
 		defer cancel()
 		_, err := s.try(ctx)
 		want(t, "cancelled", errors.Is(err, context.DeadlineExceeded), true)
