@@ -15,7 +15,7 @@ image=$cache/nasty-root
 if ! [ -d "$image" ]; then
 	"$here/../scripts/private-apt" indextargets >/dev/null
 	rm -rf "$image.unfinished"
-	mmdebstrap --quiet --mode=root --variant=minbase --include="$packages" \
+	mmdebstrap --quiet --mode=root --variant=minbase --aptopt="Acquire::Retries 5" --include="$packages" \
 		"$(. /etc/os-release && echo "$VERSION_CODENAME")" "$image.unfinished" "$cache/apt/sources.list"
 	chroot "$image.unfinished" ldconfig # mmdebstrap removed its cache of inodes, which real systems have
 	mv "$image.unfinished" "$image"

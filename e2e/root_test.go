@@ -41,7 +41,7 @@ func image(t testing.TB, in installer) string {
 	t.Helper()
 	packages := append([]string{"gcc", "libc6-dev", "make", "install-info"}, in.packages...)
 	args := []string{
-		"--quiet", "--mode=root", "--variant=minbase", "--include=" + strings.Join(packages, ","),
+		"--quiet", "--mode=root", "--variant=minbase", "--aptopt=Acquire::Retries 5", "--include=" + strings.Join(packages, ","),
 		// Start no daemons.
 		`--customize-hook=printf '#!/bin/sh\nexit 101\n' >$1/usr/sbin/policy-rc.d && chmod +x $1/usr/sbin/policy-rc.d`,
 		strings.TrimSpace(output(t, ".", "sh", "-c", ". /etc/os-release && echo $VERSION_CODENAME")),
