@@ -25,8 +25,8 @@ type rig struct {
 	mounts  []sandbox.Mount
 	files   []*os.File // of mounts, by their number
 	layers  []layer    // the root's first
-	twins   []twin // files
-	views   []site // directories that are bound to their twins
+	twins   []twin     // files
+	views   []site     // directories that are bound to their twins
 	notes   []plist.Note
 }
 
