@@ -1,10 +1,12 @@
 package rebase
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Machine is the processor an image is for. Images of different machines are
@@ -63,6 +65,7 @@ const (
 	dirTLS         = 9
 	dirLoadConfig  = 10
 	dirBound       = 11
+	dirDelayImport = 13
 	dirCLR         = 14
 
 	optionalMagic32 = 0x10b
@@ -278,7 +281,7 @@ func (h *Header) checkSections() error {
 	end := roundUp(uint64(h.headers), uint64(h.sectionAlign))
 	for _, s := range h.sections {
 		switch {
-		case uint64(s.rva) < end && h.sectionAlign >= page:
+		case uint64(s.rva) < end:
 			return fmt.Errorf("section %q overlaps what comes before it", s.name)
 		case s.rva%h.sectionAlign != 0:
 			return fmt.Errorf("section %q is not aligned", s.name)
@@ -310,14 +313,15 @@ func roundUp(v, to uint64) uint64 { return (v + to - 1) &^ (to - 1) }
 
 // offset returns where in the file n bytes of the loaded image come from.
 func (h *Header) offset(rva, n uint64) (int64, bool) {
-	for i := range h.sections {
-		s := &h.sections[i]
-		if rva >= uint64(s.rva) && rva+n <= uint64(s.rva)+s.mapped() {
-			off := int64(s.raw) + int64(rva-uint64(s.rva))
-			return off, off+int64(n) <= h.Length
-		}
+	i, found := slices.BinarySearchFunc(h.sections, rva, func(s section, rva uint64) int { return cmp.Compare(uint64(s.rva), rva) })
+	if !found {
+		i-- // the last that begins before
 	}
-	return 0, false
+	if i < 0 || rva+n > uint64(h.sections[i].rva)+h.sections[i].mapped() {
+		return 0, false
+	}
+	off := int64(h.sections[i].raw) + int64(rva-uint64(h.sections[i].rva))
+	return off, off+int64(n) <= h.Length
 }
 
 // asks returns which of the flags the image has that ask the loader to choose

@@ -1,6 +1,7 @@
 package rebase
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -72,9 +73,9 @@ func (m *Image) readRest(r io.ReaderAt) *Fixed {
 	if fixed := m.fixed(); fixed != nil {
 		return fixed
 	}
-	err := m.checkHybrid(r)
-	if err == nil {
-		m.fixups, err = m.readFixups(r)
+	var err error
+	if m.fixups, err = m.readFixups(r); err == nil {
+		err = m.checkAddresses(r)
 	}
 	if err != nil {
 		return &Fixed{RuleFixups, err.Error()}
@@ -97,9 +98,27 @@ func (h *Header) fixed() *Fixed {
 	case h.sectionAlign < page && h.dirs[dirFixups].size != 0:
 		return &Fixed{RuleFixups, "its sections are aligned to less than a page, so the loader ignores its fixups"}
 	}
-	for _, s := range h.sections {
+	if err := h.checkMappings(); err != nil {
+		return &Fixed{RuleFixups, err.Error()}
+	}
+	return nil
+}
+
+// checkMappings refuses sections that share bytes of the file: a fixup in one
+// would change the other. They are looked at in the order of the file.
+func (h *Header) checkMappings() error {
+	sections := slices.Clone(h.sections)
+	slices.SortFunc(sections, func(a, b section) int { return cmp.Compare(a.raw, b.raw) })
+	end := uint64(0)
+	for _, s := range sections {
 		if err := h.checkMapping(s); err != nil {
-			return &Fixed{RuleFixups, err.Error()}
+			return err
+		}
+		if n := s.mapped(); n > 0 {
+			if uint64(s.raw) < end {
+				return fmt.Errorf("section %q overlaps another in the file", s.name)
+			}
+			end = uint64(s.raw) + n
 		}
 	}
 	return nil
@@ -123,29 +142,6 @@ func (h *Header) checkMapping(s section) error {
 	return nil
 }
 
-// checkHybrid refuses an image with code for two machines (ARM64X, ARM64EC, CHPE).
-// To make it one for the other machine the loader writes values into it that are
-// in no relocation table, addresses among them.
-func (h *Header) checkHybrid(r io.ReaderAt) error {
-	at, width := uint64(0x7c), uint64(4) // of CHPEMetadataPointer in the load configuration
-	if h.wide {
-		at, width = 0xc8, 8
-	}
-	dir := h.dirs[dirLoadConfig]
-	if dir.size == 0 {
-		return nil
-	}
-	config, err := h.read(r, uint64(dir.rva), 4)
-	if err != nil || uint64(le.Uint32(config)) < at+width { // its own length: that of the directory was fixed once
-		return err
-	}
-	pointer, err := h.read(r, uint64(dir.rva)+at, width)
-	if err == nil && slices.ContainsFunc(pointer, func(b byte) bool { return b != 0 }) {
-		err = errors.New("it holds code for two machines")
-	}
-	return err
-}
-
 // read reads n bytes of the loaded image that are in the file.
 func (h *Header) read(r io.ReaderAt, rva, n uint64) ([]byte, error) {
 	at, ok := h.offset(rva, n)
@@ -163,7 +159,7 @@ func (h *Header) Signed() bool { return h.dirs[dirCertificate].size != 0 }
 func (h *Header) readFixups(r io.ReaderAt) ([]fixup, error) {
 	dir := h.dirs[dirFixups]
 	if dir.size == 0 {
-		return nil, h.checkNoAddresses()
+		return nil, nil
 	}
 	table, err := h.read(r, uint64(dir.rva), uint64(dir.size))
 	if err != nil {
@@ -175,15 +171,6 @@ func (h *Header) readFixups(r io.ReaderAt) ([]fixup, error) {
 	}
 	at, _ := h.offset(uint64(dir.rva), uint64(dir.size))
 	return list, checkDisjoint(list, at, at+int64(dir.size))
-}
-
-// checkNoAddresses refuses an image that claims to need no fixups but has a
-// directory which holds absolute addresses.
-func (h *Header) checkNoAddresses() error {
-	if h.dirs[dirTLS].size != 0 || h.dirs[dirLoadConfig].size != 0 {
-		return errors.New("it has no relocation table, but directories that hold addresses")
-	}
-	return nil
 }
 
 // parseFixups reads the blocks of a relocation table: an address, the block's

@@ -61,24 +61,13 @@ func entry(compiler string) string {
 // images with one base, and after the rebase it moves none, and their functions
 // still answer right.
 func TestWine(t *testing.T) {
-	for _, tt := range []struct{ word, compiler, base string }{
-		{"wine", "x86_64-w64-mingw32-gcc", "0x340000000"},
-		{"wine32", "i686-w64-mingw32-gcc", "0x34000000"},
-	} {
-		t.Run(tt.word, func(t *testing.T) {
-			compiler := need.Program(t, tt.word, tt.compiler)
-			w := winetest.New(t)
-			if tt.word == "wine32" {
-				with32(t, w)
-			}
+	w := winetest.New32(t)
+	for compiler, base := range map[string]uint64{"x86_64-w64-mingw32-gcc": 0x340000000, "i686-w64-mingw32-gcc": 0x34000000} {
+		t.Run(compiler, func(t *testing.T) {
 			b := newBed(t)
-			loader, one, two := compileImages(t, compiler, b.dir, tt.base)
-			base, err := strconv.ParseUint(tt.base, 0, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
+			loader, one, two := compileImages(t, need.Program(t, "mingw", compiler), b.dir, fmt.Sprintf("%#x", base))
 			first := fmt.Sprintf("%x 103", base)
-			if got := load(t, w, loader, one, two); len(got) != 2 || got[0] != first || strings.HasPrefix(got[1], tt.base[2:]+" ") || !strings.HasSuffix(got[1], " 206") {
+			if got := load(t, w, loader, one, two); len(got) != 2 || got[0] != first || strings.HasPrefix(got[1], fmt.Sprintf("%x ", base)) || !strings.HasSuffix(got[1], " 206") {
 				t.Fatalf("before: %q", got)
 			}
 			plan := b.apply(Policy{}, "/a.dll", "/b.dll")
@@ -91,20 +80,6 @@ func TestWine(t *testing.T) {
 			}
 		})
 	}
-}
-
-// with32 lets wine run 32-bit programs, which need the 32-bit half of its own
-// DLLs: Debian has them in libwine:i386.
-func with32(t testing.TB, w *winetest.Wine) {
-	t.Helper()
-	dir := os.Getenv("SANDBOX_INSTALL_WINE32")
-	if dir == "" {
-		dir = "/usr/lib/i386-linux-gnu/wine"
-	}
-	if _, err := os.Stat(filepath.Join(dir, "i386-windows")); err != nil {
-		need.Lacks(t, "wine32", "no "+dir)
-	}
-	w.Env = append(w.Env, "WINEDLLPATH="+dir)
 }
 
 // TestObjdump asks binutils about a moved image.

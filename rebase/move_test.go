@@ -188,9 +188,19 @@ func TestFixed(t *testing.T) {
 			putLoadConfig(b)
 			le.PutUint32(b[dirs+8*dirLoadConfig:], 0x700000)
 		}},
-		"clr":                {RuleCLR, func(b []byte) { b[dirs+8*dirCLR+4] = 72 }},
-		"bound":              {RuleBound, func(b []byte) { b[dirs+8*dirBound+4] = 8 }},
-		"tls without table":  {RuleFixups, func(b []byte) { b[dirs+8*dirTLS+4] = 40; clear(b[dirs+8*dirFixups:][:8]) }},
+		"clr":               {RuleCLR, func(b []byte) { b[dirs+8*dirCLR+4] = 72 }},
+		"bound":             {RuleBound, func(b []byte) { b[dirs+8*dirBound+4] = 8 }},
+		"tls without table": {RuleFixups, func(b []byte) { b[dirs+8*dirTLS+4] = 40; clear(b[dirs+8*dirFixups:][:8]) }},
+		"tls without fixup": {RuleFixups, func(b []byte) {
+			le.PutUint32(b[dirs+8*dirTLS:], page+16) // right behind the first pointer, which has one
+			b[dirs+8*dirTLS+4] = 40
+		}},
+		"cookie without fixup":  {RuleFixups, func(b []byte) { putLoadConfig(b); b[rebasetest.Data+0x40+88] = 1 }},
+		"absolute delay import": {RuleFixups, func(b []byte) { putDelayImport(b, 0) }},
+		"sections share bytes": {RuleFixups, func(b []byte) {
+			le.PutUint32(b[rebasetest.Optional+240+40+20:], uint32(reloc-0x200))
+			le.PutUint32(b[dirs+8*dirFixups:], 2*page+0x200)
+		}},
 		"kind 7":             {RuleFixups, func(b []byte) { le.PutUint16(b[reloc+8:], 7<<12) }},
 		"kind 3 above 4 GiB": {RuleFixups, func(b []byte) { le.PutUint16(b[reloc+8:], 3<<12) }},
 		"same place twice":   {RuleFixups, func(b []byte) { copy(b[reloc+8:], b[reloc+10:reloc+12]) }},
@@ -231,12 +241,37 @@ func putLoadConfig(b []byte) {
 	b[rebasetest.Data+0x41] = 1 // its length, 0x100
 }
 
-// TestLoadConfig moves an image with a usual load configuration.
-func TestLoadConfig(t *testing.T) {
-	file := rebasetest.Image(rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340000000})
-	putLoadConfig(file)
-	if _, err := readBytes(file); err != nil {
-		t.Error(err)
+// putDelayImport gives an image a delay import, in the middle of its data.
+func putDelayImport(b []byte, attributes byte) {
+	dir := b[rebasetest.Optional+112+8*dirDelayImport:]
+	le.PutUint32(dir, page+0x40)
+	le.PutUint32(dir[4:], 64)
+	clear(b[rebasetest.Data+0x40:][:64])
+	b[rebasetest.Data+0x40] = attributes
+	le.PutUint32(b[rebasetest.Data+0x44:], page)
+}
+
+// TestAddresses moves images with the directories that may hold addresses, and
+// either hold none or have fixups for them.
+func TestAddresses(t *testing.T) {
+	tests := map[string]func(b []byte){
+		"load configuration":    putLoadConfig,
+		"relative delay import": func(b []byte) { putDelayImport(b, 1) },
+		"tls": func(b []byte) {
+			dir := b[rebasetest.Optional+112+8*dirTLS:]
+			le.PutUint32(dir, page+8) // the first pointer
+			dir[4] = 40
+			clear(b[rebasetest.Data+16:][:24])
+		},
+	}
+	for name, put := range tests {
+		t.Run(name, func(t *testing.T) {
+			file := rebasetest.Image(rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340000000})
+			put(file)
+			if _, err := readBytes(file); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

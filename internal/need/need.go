@@ -3,7 +3,7 @@
 // A test that lacks something is skipped with the reason. Where it must not be,
 // the environment variable SANDBOX_INSTALL_REQUIRE names the need, words
 // separated by commas, and the test fails instead. The word "all" stands for
-// every need but those in rare.
+// every need but "user": to be an ordinary user, which no test of the others is.
 package need
 
 import (
@@ -14,15 +14,11 @@ import (
 	"testing"
 )
 
-// rare are needs that no one machine has together with the others: to be an
-// ordinary user, and the 32-bit half of Wine.
-var rare = []string{"user", "wine32"}
-
 // Lacks ends a test that lacks something.
 func Lacks(t testing.TB, word string, reason any) {
 	t.Helper()
 	required := strings.Split(os.Getenv("SANDBOX_INSTALL_REQUIRE"), ",")
-	if slices.Contains(required, word) || slices.Contains(required, "all") && !slices.Contains(rare, word) {
+	if slices.Contains(required, word) || slices.Contains(required, "all") && word != "user" {
 		t.Fatalf("%s is required: %v", word, reason)
 	}
 	t.Skipf("needs %s: %v", word, reason)

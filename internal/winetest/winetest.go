@@ -11,12 +11,26 @@ import (
 	"github.com/sandbox-install/sandbox-install/internal/need"
 )
 
+// half32 is where scripts/wine32 puts the 32-bit half of Wine's own DLLs.
+const half32 = "/usr/local/lib/sandbox-install/wine32"
+
 // A Wine is a Windows that ends with its test.
 type Wine struct {
 	Dir string   // its drive C:, which is there after the first program was run
 	Env []string // "KEY=value", for every program
 
 	program string
+}
+
+// New32 is New for a Windows that also runs 32-bit programs.
+func New32(t testing.TB) *Wine {
+	t.Helper()
+	if _, err := os.Stat(half32); err != nil {
+		need.Lacks(t, "wine32", err)
+	}
+	w := New(t)
+	w.Env = append(w.Env, "WINEDLLPATH="+half32)
+	return w
 }
 
 // New returns a Windows on which nothing was run yet.
