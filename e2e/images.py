@@ -38,8 +38,11 @@ BITS = {"i386": 32, "x86-64": 64}
 FLAGS = 0x60  # DYNAMIC_BASE and HIGH_ENTROPY_VA
 WINE32 = "/usr/local/lib/sandbox-install/wine32"
 VARIANTS = [
-    [],
-    ["--target=cygwin", "--drop-signature", "--clear-dynamic-base"],
+    ["--target=wine"],  # moves what collides
+    [  # moves everything
+        "--target=wine", "--room=i386=0x10000000-0x60000000", "--room=x86-64=0x500000000-0x600000000",
+        "--drop-signature", "--clear-dynamic-base",
+    ],
 ]
 
 failures = 0

@@ -216,35 +216,3 @@ func TestLock(t *testing.T) {
 		t.Fatal(err)
 	}
 }
-
-func FuzzText(f *testing.F) {
-	f.Add(encodeText(testRecords()))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		records, err := parseText(b)
-		if err != nil {
-			return
-		}
-		again, err := parseText(encodeText(records))
-		if err != nil || !equalRecords(records, again) {
-			t.Fatalf("not the same after writing: %v", err)
-		}
-	})
-}
-
-func FuzzRBII(f *testing.F) {
-	b, err := rbiiHeader{AMD64, 0x400000000, 0, 1}.encode([]Record{{Name: "/usr/bin/a.dll", Machine: AMD64, Base: 0x3ffff0000, Reserved: 0x10000}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b)
-	f.Fuzz(func(t *testing.T, b []byte) {
-		h, records, err := parseRBII(b)
-		if err != nil {
-			return
-		}
-		again, err := h.encode(records)
-		if err != nil || len(again) != len(b) {
-			t.Fatalf("%d bytes became %d: %v", len(b), len(again), err)
-		}
-	})
-}

@@ -161,9 +161,6 @@ func findHeaders(r io.ReaderAt, length int64) (int64, error) {
 	if err != nil || string(signature) != "PE\x00\x00" {
 		return 0, notImage(err)
 	}
-	if at < 64 || at%4 != 0 {
-		return 0, fmt.Errorf("PE header at %#x, inside the DOS header or not aligned", at)
-	}
 	return at, nil
 }
 
@@ -265,6 +262,9 @@ func (h *Header) check() error {
 	}
 	if h.efi() {
 		return nil // firmware's loaders are less strict, and it is left alone
+	}
+	if at := h.optional - 24; at < 64 || at%4 != 0 {
+		return fmt.Errorf("PE header at %#x, inside the DOS header or not aligned", at)
 	}
 	return h.checkSections()
 }

@@ -142,6 +142,9 @@ func Restore(moved []byte, was Original) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if was.Signature != nil && m.dirCount <= dirCertificate {
+		return nil, errors.New("it has no room for the signature it is said to have had")
+	}
 	file := append(bytes.Clone(moved), was.Signature...)
 	m.shift(file, was.Base)
 	m.setDLLFlags(file, m.dllFlags|was.Cleared)

@@ -180,7 +180,9 @@ func TestFixed(t *testing.T) {
 		"efi":      {RuleEFI, func(b []byte) { b[rebasetest.Optional+68] = 10 }},
 		"efi, loosely laid out": {RuleEFI, func(b []byte) {
 			b[rebasetest.Optional+68] = 11
-			le.PutUint32(b[rebasetest.Optional+240+12:], page+0x100)
+			copy(b[rebasetest.Headers-6:], b[rebasetest.Headers:rebasetest.Data]) // memtest86+ is like this
+			b[60] -= 6
+			le.PutUint32(b[rebasetest.Optional-6+240+12:], page+0x100)
 		}},
 		"arm":          {RuleMachine, func(b []byte) { le.PutUint16(b[rebasetest.Headers+4:], 0x1c4) }},
 		"two machines": {RuleFixups, func(b []byte) { putLoadConfig(b); b[rebasetest.Data+0x108] = 1 }},
