@@ -40,7 +40,7 @@ WINE32 = "/usr/local/lib/sandbox-install/wine32"
 VARIANTS = [
     ["--target=wine"],  # moves what collides
     [  # moves everything
-        "--target=wine", "--room=i386=0x10000000-0x60000000", "--room=x86-64=0x500000000-0x600000000",
+        "--target=wine", "--room=i386=0x11000000-0x61000000", "--room=x86-64=0x500000000-0x600000000",
         "--drop-signature", "--clear-dynamic-base",
     ],
 ]

@@ -35,8 +35,9 @@ type Place struct {
 // anywhere. The ceiling is that of Windows before 8.1, 8 TiB; on i386 the system's
 // own DLLs begin at about 0x70000000, and programs end below 0x10000000.
 //
-// Wine keeps its own libraries below 0x80000000 and, like ld, between 7 and
-// 16 GiB (version 8).
+// Wine's own libraries (of version 8, 1,446 files) lie where ld puts what it is
+// not told of: at 0x61000000 to 0x72000000 or between 7 and 16 GiB, some of them at
+// 0x10000000 and from 0x7a000000 on.
 func (t Target) Place(m Machine) Place {
 	const anywhere = 1<<47 - Granularity
 	wide := m != I386
@@ -49,7 +50,7 @@ func (t Target) Place(m Machine) Place {
 		room := Range{0x01000000, 0x70000000}
 		return Place{Room: room, Stay: room, KeepOut: []Range{{0x60fc0000, 0x61600000}}}
 	case !wide && t == TargetWine:
-		return Place{Room: Range{0x10000000, 0x70000000}, Stay: Range{Granularity, 1 << 31}}
+		return Place{Room: Range{0x11000000, 0x61000000}, Stay: Range{Granularity, 1 << 31}}
 	case !wide:
 		return Place{Room: Range{0x10000000, 0x70000000}, Stay: Range{Granularity, 1<<32 - Granularity}}
 	case t == TargetWine:

@@ -19,7 +19,7 @@ type Wine struct {
 	Dir string   // its drive C:, which is there after the first program was run
 	Env []string // "KEY=value", for every program
 
-	program string
+	program, server string
 }
 
 // New32 is New for a Windows that also runs 32-bit programs.
@@ -46,16 +46,32 @@ func New(t testing.TB) *Wine {
 		},
 		program: need.Program(t, "wine", "wine64", "/usr/lib/wine/wine64"),
 	}
-	server := need.Program(t, "wine", "wineserver", "/usr/lib/wine/wineserver64", "/usr/lib/wine/wineserver")
-	t.Cleanup(func() {
-		if out, err := w.command(server, "-k").CombinedOutput(); err != nil {
-			t.Logf("wineserver -k: %v (it has ended already?)\n%s", err, out)
-		}
-		if out, err := w.command(server, "-w").CombinedOutput(); err != nil {
-			t.Errorf("wineserver -w: %v\n%s", err, out)
-		}
-	})
+	w.server = need.Program(t, "wine", "wineserver", "/usr/lib/wine/wineserver64", "/usr/lib/wine/wineserver")
+	t.Cleanup(func() { w.Stop(t) })
 	return w
+}
+
+// Stop ends all programs, which writes the registry to its files. The next one
+// starts Wine anew.
+func (w *Wine) Stop(t testing.TB) {
+	t.Helper()
+	if out, err := w.command(w.server, "-k").CombinedOutput(); err != nil {
+		t.Logf("wineserver -k: %v (it has ended already?)\n%s", err, out)
+	}
+	if out, err := w.command(w.server, "-w").CombinedOutput(); err != nil {
+		t.Errorf("wineserver -w: %v\n%s", err, out)
+	}
+}
+
+// Move moves the Windows to another directory.
+func (w *Wine) Move(t testing.TB, prefix string) {
+	t.Helper()
+	w.Stop(t)
+	if err := os.Rename(filepath.Dir(w.Dir), prefix); err != nil {
+		t.Fatal(err)
+	}
+	w.Dir = filepath.Join(prefix, "drive_c")
+	w.Env = append(w.Env, "WINEPREFIX="+prefix)
 }
 
 func (w *Wine) command(name string, args ...string) *exec.Cmd {
