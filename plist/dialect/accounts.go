@@ -70,7 +70,7 @@ func (p *porter) accounts() []Item {
 		if it.Kind == KindUser {
 			it.Group = p.groups[strings.Split(it.Text, ":")[2]]
 		}
-		p.makefile(makefileLine(p.tree, it))
+		p.makefile(makefileLines(p.tree, it)...)
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ func checkList(d *dialect, doc *Document) ([]Finding, error) {
 }
 
 func (c *checker) report(severity Severity, format string, args ...any) {
-	c.findings = append(c.findings, Finding{c.line, severity, expand(fmt.Sprintf(format, args...), "${", "}")})
+	c.findings = append(c.findings, Finding{c.line, severity, shown(fmt.Sprintf(format, args...))})
 }
 
 // lines checks what is not in the items: blanks and a missing newline.
@@ -138,7 +138,7 @@ func (c *checker) item(it *Item) {
 		return
 	}
 	if !cleanPath(it.Path) {
-		c.report(Error, "%q is no clean path", expand(it.Path, "${", "}"))
+		c.report(Error, "%q is no clean path", shown(it.Path))
 	}
 	if it.Kind != KindFile {
 		return

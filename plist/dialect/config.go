@@ -24,7 +24,7 @@ func (p *porter) config(pl *place, it Item) bool {
 	below := &place{Entry: pl.Entry}
 	switch p.tree {
 	case "pkgsrc":
-		p.makefile(makefileLine(p.tree, &copied))
+		p.makefile(makefileLines(p.tree, &copied)...)
 		p.add(below, sample)
 		return true
 	case "freebsd":

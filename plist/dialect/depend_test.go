@@ -172,8 +172,8 @@ func TestAccounts(t *testing.T) {
 	l.Entries = append(l.Entries, captured("/p", "p/own").Entries...)
 	with(l, "p/own", func(e *plist.Entry) { e.UID, e.GID, e.Mode = 990, 991, 0o640 })
 	for tree, want := range map[string]string{
-		"pkgsrc":  "@comment $NetBSD$\ndata\nown\nPKG_GROUPS+= foog|PKG_USERS+= food:foog|SPECIAL_PERMS+= own food foog 0640",
-		"freebsd": "data\n@(food,foog,0640) own\nGROUPS+= foog|USERS+= food",
+		"pkgsrc":  "@comment $NetBSD$\ndata\nown\nPKG_GECOS.food= The Food, Daemon|PKG_GID.foog?= 991|PKG_GROUPS+= foog|PKG_HOME.food= /var/empty|PKG_SHELL.food= /usr/sbin/nologin|PKG_UID.food?= 990|PKG_USERS+= food:foog|SPECIAL_PERMS+= own food foog 0640",
+		"freebsd": "data\n@(food,foog,0640) own\nGROUPS+= foog # in GIDs foog:*:991:|USERS+= food # in UIDs food:*:990:991:daemon:0:0:The Food, Daemon:/var/empty:/usr/sbin/nologin",
 		"openbsd": "@comment $OpenBSD: PLIST,v$\n@newgroup foog:991\n@newuser food:990:991:daemon:The Food, Daemon:/var/empty:/usr/sbin/nologin\ndata\n@mode 0640\n@owner food\n@group foog\nown\n",
 	} {
 		port, err := NewPort(tree, l, nil)

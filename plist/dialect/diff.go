@@ -52,7 +52,7 @@ func DiffItems(a, b []Item) []Difference {
 			case KindPrefix:
 				prefix = it.Path + "/"
 			case KindFile, KindDir, KindSample:
-				byPath[expand(prefix+it.Path, "${", "}")] = it
+				byPath[shown(prefix+it.Path)] = it
 			}
 		}
 		return byPath

@@ -3,6 +3,7 @@ package dialect
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -90,6 +91,12 @@ func (d *dialect) appendLine(b []byte, l *Line) []byte {
 	return append(b, l.End...)
 }
 
+// holds reports whether s stands in what the line says.
+func (l *Line) holds(s string) bool {
+	return strings.Contains(l.Arg, s) || strings.Contains(l.Word, s) || strings.Contains(l.Attrs, s) ||
+		slices.ContainsFunc(l.When, func(name string) bool { return strings.Contains(name, s) })
+}
+
 // cutEnd splits off the newline and the blanks before it that mean nothing.
 func cutEnd(line, blanks string) (rest, end string) {
 	rest = strings.TrimRight(strings.TrimSuffix(line, "\n"), blanks)
@@ -97,9 +104,9 @@ func cutEnd(line, blanks string) (rest, end string) {
 }
 
 // cutWord splits s behind n bytes of a word: word, blanks, argument.
-func cutWord(s string, n int, l *Line) {
+func cutWord(s string, n int, blanks string, l *Line) {
 	l.Word = s[:n]
-	l.Arg = strings.TrimLeft(s[n:], " \t")
+	l.Arg = strings.TrimLeft(s[n:], blanks)
 	l.Gap = s[n : len(s)-len(l.Arg)]
 }
 
@@ -128,6 +135,9 @@ func Convert(w io.Writer, from, to, text string) error {
 	items, err := doc.Items()
 	if err != nil {
 		return err
+	}
+	if len(items) == 0 || items[0].Kind != KindID {
+		items = slices.Insert(items, 0, Item{Kind: KindID})
 	}
 	return d.write(w, items)
 }

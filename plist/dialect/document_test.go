@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 )
@@ -65,83 +64,6 @@ func TestDocumentsAreLossless(t *testing.T) {
 	}
 }
 
-// TestItemsSurvive writes the items of each list and reads them again: whatever
-// the writer can say, the reader must understand.
-func TestItemsSurvive(t *testing.T) {
-	for _, format := range []string{"pkgsrc", "freebsd", "openbsd"} {
-		d, err := find(format)
-		if err != nil {
-			t.Fatal(err)
-		}
-		done := 0
-		for name, s := range lists(t, format) {
-			items, err := parse(t, format, s).Items()
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			items = expressible(d, items)
-			var w writer
-			for i := range items {
-				if err := d.render(&w, &items[i]); err != nil {
-					t.Fatalf("%s: %v", name, err)
-				}
-			}
-			again, err := parse(t, format, string(w.b)).Items()
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			for i := range again {
-				again[i].Line = 0
-			}
-			if len(items)+len(again) > 0 && !reflect.DeepEqual(items, again) {
-				t.Errorf("%s: %s", name, firstDifference(items, again))
-			}
-			done += len(items)
-		}
-		t.Logf("%s: %d items", format, done)
-	}
-}
-
-// expressible drops the items that a dialect writes as nothing, as a comment
-// or not at all.
-func expressible(d *dialect, items []Item) []Item {
-	var out []Item
-	for _, it := range items {
-		it.Line = 0
-		switch {
-		case it.Kind == KindBlank, it.Kind == KindOther, it.Kind == KindRmdir && d.name == "freebsd":
-			continue
-		case it.Kind == KindID && d.name != "freebsd":
-			it.Text = map[string]string{"pkgsrc": "$NetBSD$", "openbsd": "$OpenBSD: PLIST,v$"}[d.name]
-		case it.Kind == KindID:
-			continue
-		}
-		if d.name == "pkgsrc" {
-			it.Owner, it.Group, it.Mode = "", "", ""
-		}
-		if d.render(&writer{file: it.Text}, &it) == nil {
-			out = append(out, it)
-		}
-	}
-	return out
-}
-
-func firstDifference(a, b []Item) string {
-	for i := range a {
-		if i >= len(b) || !reflect.DeepEqual(a[i], b[i]) {
-			return strings.ReplaceAll(strings.Join([]string{"wrote", describe(a[i:]), "read", describe(b[min(i, len(b)):])}, " "), "\x00", "~")
-		}
-	}
-	return "more was read than written"
-}
-
-func describe(items []Item) string {
-	if len(items) == 0 {
-		return "nothing"
-	}
-	return reflect.ValueOf(items[0]).String() + " " + strings.TrimSpace(strings.Join([]string{items[0].Path, items[0].Text, items[0].Owner, items[0].Mode, string(items[0].Type)}, "|"))
-}
-
 func FuzzDocument(f *testing.F) {
 	formats := []string{"pkgsrc", "freebsd", "openbsd", "mtree", Native}
 	for i, format := range formats[:4] {
@@ -191,14 +113,17 @@ func TestParseUnknownFormat(t *testing.T) {
 
 func TestConvert(t *testing.T) {
 	for _, tt := range []struct{ from, to, in, want string }{
-		{"pkgsrc", "freebsd", "@comment $NetBSD$\nbin/a\n./@b\n${PLIST.nls}c/${PKGNAME}\n@pkgdir d\n@dirrm e\n", "bin/a\n@ @b\n%%NLS%%c/%%PKGNAME%%\n@dir d\n"},
-		{"freebsd", "pkgsrc", "%%NLS%%%%NO_X11%%a\n@sample etc/b.sample\n@dir c\n", "${PLIST.nls}${PLIST.no_x11}a\netc/b.sample\n@comment Makefile: CONF_FILES+= ${PREFIX}/etc/b.sample etc/b\n@pkgdir c\n"},
-		{"freebsd", "openbsd", "@(root,wheel,4755) bin/a\nb\n@sample c d\n@dir e\n@info f\n", "@mode 4755\n@owner root\n@group wheel\nbin/a\n@mode\n@owner\n@group\nb\nc\n@sample d\ne/\n@info f\n"},
-		{"openbsd", "freebsd", "@comment $OpenBSD$\n@bin a\nb/\n@mode 600\nc\n@mode\n@sample /etc/c\n@shell d\n", "a\n@dir b\n@sample(,,600) c /etc/c\n@shell d\n"},
-		{"openbsd", "pkgsrc", "@shell bin/a\n@info info/b.info\n@rcscript ${RCDIR}/c\n", "@comment Makefile: PKG_SHELL+= ${PREFIX}/bin/a\nbin/a\n@comment Makefile: INFO_FILES= yes\ninfo/b.info\n@comment Makefile: RCD_SCRIPTS+= c\n${RCDIR}/c\n"},
+		{"pkgsrc", "freebsd", "@comment $NetBSD$\nbin/a\n./@b\n${PLIST.nls}c/${PKGNAME}\n@pkgdir d\n@dirrm e\n", "bin/a\n@ @b\n%%NLS%%c/%%PKGNAME%%\n@dir d\n@comment @dirrm e\n"},
+		{"freebsd", "pkgsrc", "%%NLS%%%%NO_X11%%a\n@sample etc/b.sample\n@dir c\n", "@comment $NetBSD$\n${PLIST.nls}${PLIST.no_x11}a\netc/b.sample\n@comment Makefile: CONF_FILES+= ${PREFIX}/etc/b.sample etc/b\n@pkgdir c\n"},
+		{"freebsd", "openbsd", "@(root,wheel,4755) bin/a\nb\n@sample c d\n@dir e\n@info f\n", "@comment $OpenBSD: PLIST,v$\n@mode 4755\n@owner root\n@group wheel\nbin/a\n@mode\n@owner\n@group\nb\nc\n@sample d\ne/\n@info f\n"},
+		{"openbsd", "freebsd", "@comment $OpenBSD$\n@bin a\nb/\nc\n@mode 600\n@comment hello\n@sample /etc/c\n@mode\n@shell d\n", "a\n@dir b\n@comment hello\n@sample(,,600) c /etc/c\n@shell d\n"},
+		{"openbsd", "pkgsrc", "@shell bin/a\n@info info/b.info\n@rcscript ${RCDIR}/c\n", "@comment $NetBSD$\n@comment Makefile: PKG_SHELL+= ${PREFIX}/bin/a\nbin/a\n@comment Makefile: INFO_FILES= yes\ninfo/b.info\n@comment Makefile: RCD_SCRIPTS+= c\n${RCDIR}/c\n"},
 		{"openbsd", "freebsd", "@rcscript etc/rc.d/c\n", "@comment Makefile: USE_RC_SUBR+= c\netc/rc.d/c\n"},
 		{"openbsd", "freebsd", "${X}/$\\{Y}\n", "%%X%%/${Y}\n"},
-		{"freebsd", "openbsd", "%%X%%/${Y}\n", "${X}/$\\{Y}\n"},
+		{"pkgsrc", "freebsd", "${X}a\n${PLIST.x}/b\n${PLIST.NLS}${PLIST.no_Foo}c\n", "@ %%X%%a\n%%X%%@ /b\n%%nls%%%%NO_Foo%%c\n"},
+		{"freebsd", "pkgsrc", "@ %%X%%a\n%%X%%@ /b\n%%nls%%%%NO_Foo%%c\n", "@comment $NetBSD$\n${X}a\n${PLIST.x}/b\n${PLIST.NLS}${PLIST.no_Foo}c\n"},
+		{"pkgsrc", "openbsd", "@pkgdir @a\n", "@comment $OpenBSD: PLIST,v$\n@dir @a/\n"},
+		{"freebsd", "openbsd", "%%X%%/${Y}\n", "@comment $OpenBSD: PLIST,v$\n${X}/$\\{Y}\n"},
 		{"pkgsrc", "mtree", "@comment $NetBSD$\n@comment hello\na b\n@pkgdir c\n", "# hello\n./a\\040b type=file\n./c type=dir\n"},
 		{"mtree", "pkgsrc", ". type=dir\na type=dir\nb type=file mode=4755\n..\n./c\\040d type=dir\n", "@comment $NetBSD$\n@comment Makefile: SPECIAL_PERMS+= a/b ${REAL_ROOT_USER} ${REAL_ROOT_GROUP} 4755\na/b\n@pkgdir c d\n"},
 	} {
@@ -220,6 +145,19 @@ func TestConvertRefuses(t *testing.T) {
 		{"pkgsrc", "openbsd", "a\n${PLIST.x}b\n", 2, "b"},
 		{"pkgsrc", "freebsd", "a\n\n@pkgdep b>=1\n", 3, "@pkgdep b>=1"},
 		{"pkgsrc", "freebsd", "a%%B%%\n", 1, "a%%B%%"},
+		{"pkgsrc", "freebsd", "a${B:M*}\n", 1, "a${B:M*}"},
+		{"freebsd", "pkgsrc", "@exec a=${b}\n", 1, "a=${b}"},
+		{"freebsd", "pkgsrc", "%%X%%@mode 4755\n", 1, "%%X%%@mode 4755"},
+		{"freebsd", "openbsd", "@(a,b,c,schg) d\n", 1, "@(a,b,c,schg) d"},
+		{"freebsd", "openbsd", "a/\n", 1, "a/"},
+		{"freebsd", "mtree", "../a\n", 1, "../a"},
+		{"freebsd", "mtree", "/a\n", 1, "/a"},
+		{"openbsd", "freebsd", "a\n@sample b\n@sample c\n", 3, "c"},
+		{"openbsd", "freebsd", "@mode 600\na\n@mode\n@sample b\n", 4, "b"},
+		{"openbsd", "freebsd", "@info a\n@sample b\n", 2, "b"},
+		{"openbsd", "pkgsrc", "@comment MD5:0123456789abcdef0123456789abcdef\n", 1, "MD5:0123456789abcdef0123456789abcdef"},
+		{"pkgsrc", "openbsd", "@comment no debug\n", 1, "no debug"},
+		{"pkgsrc", "openbsd", "${PLIST.x}@cwd /\n", 1, "/"},
 		{"pkgsrc", "mtree", "a${B}\n", 1, "a${B}"},
 		{"pkgsrc", Native, "@comment $NetBSD$\na\n", 2, "a"},
 		{"freebsd", "pkgsrc", "@touch a\n", 1, "@touch a"},

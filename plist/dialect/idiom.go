@@ -159,8 +159,8 @@ func (p *porter) file(pl *place, fact *Fact, it Item) {
 		return
 	case p.shells["/"+pl.Entry.Path] || (fact.Type == TypeProgram || isSymlink(pl.Entry)) && knownShell.MatchString(pl.path):
 		it.Type = TypeShell
-		if line := typeLine(p.tree, &it); line != "" {
-			p.makefile(line)
+		if p.tree == "pkgsrc" { // its list has no word for it
+			p.makefile(makefileLines(p.tree, &Item{Kind: KindFile, Type: TypeShell, Path: it.Path})...)
 			it.Type = ""
 		}
 	case p.isPage(pl, fact):
@@ -249,7 +249,7 @@ func (p *porter) add(pl *place, it Item) {
 		sec = &p.out
 	}
 	if p.tree == "pkgsrc" && it.special() {
-		p.makefile(makefileLine(p.tree, &it))
+		p.makefile(makefileLines(p.tree, &it)...)
 		if it.Kind == KindDir {
 			return // OWN_DIRS_PERMS makes it
 		}
@@ -258,10 +258,12 @@ func (p *porter) add(pl *place, it Item) {
 	sec.add(pl, it, p.walk)
 }
 
-func (p *porter) makefile(line string) {
-	if line = expand(line, "${", "}"); !p.once[line] {
-		p.once[line] = true
-		p.port.Makefile = append(p.port.Makefile, line)
+func (p *porter) makefile(lines ...string) {
+	for _, line := range lines {
+		if line = shown(line); !p.once[line] {
+			p.once[line] = true
+			p.port.Makefile = append(p.port.Makefile, line)
+		}
 	}
 }
 
@@ -294,7 +296,7 @@ func (p *porter) rcScript(pl *place, it Item) {
 }
 
 func (p *porter) remark(path, text string) {
-	p.port.Remarks = append(p.port.Remarks, Remark{path, expand(text, "${", "}")})
+	p.port.Remarks = append(p.port.Remarks, Remark{path, shown(text)})
 }
 
 // dir lists a directory, or says who makes it.

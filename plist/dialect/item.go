@@ -3,7 +3,6 @@ package dialect
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -105,33 +104,7 @@ func (it *Item) refuse(format, reason string) error {
 	if entry == "" {
 		entry = it.Text
 	}
-	return &Unexpressible{format, it.Line, expand(entry, "${", "}"), reason}
-}
-
-// Var writes a reference to a variable in an Item. No path holds a NUL.
-func Var(name string) string { return "\x00" + name + "\x00" }
-
-// expand writes text with each variable between the given brackets.
-func expand(text, open, end string) string {
-	if !strings.Contains(text, "\x00") {
-		return text
-	}
-	var b strings.Builder
-	for i, part := range strings.Split(text, "\x00") {
-		if i%2 == 1 {
-			part = open + part + end
-		}
-		b.WriteString(part)
-	}
-	return b.String()
-}
-
-// unexpand is the inverse of expand for the references that re finds.
-func unexpand(text string, re *regexp.Regexp) string {
-	if !strings.ContainsAny(text, "$%") {
-		return text
-	}
-	return re.ReplaceAllString(text, "\x00$1\x00")
+	return &Unexpressible{format, it.Line, shown(entry), reason}
 }
 
 // Items returns what the lines say.
@@ -146,13 +119,13 @@ func (doc *Document) Items() ([]Item, error) {
 	r := reader{items: make([]Item, 0, len(doc.Lines))}
 	for i := range doc.Lines {
 		l := &doc.Lines[i]
-		if strings.Contains(l.Arg, "\x00") {
+		if l.holds("\x00") {
 			return nil, errors.New("a NUL byte")
 		}
 		it := Item{Line: i + 1}
 		d.read(&r, l, &it)
-		if it.Kind == KindOther {
-			it.Text = strings.TrimSpace(string(d.appendLine(nil, l)))
+		if it.Kind == KindOther || it.Path == "" && (it.aboutPath() || it.Kind == KindPrefix && doc.Format != "freebsd") {
+			it = Item{Kind: KindOther, Line: i + 1, Text: strings.TrimSpace(string(d.appendLine(nil, l)))}
 		}
 		if it.Kind != 0 {
 			r.items = append(r.items, it)
@@ -161,10 +134,31 @@ func (doc *Document) Items() ([]Item, error) {
 	return r.items, nil
 }
 
+// aboutPath reports whether it is about one path.
+func (it *Item) aboutPath() bool { return KindFile <= it.Kind && it.Kind <= KindSample }
+
 // A reader is what the lines so far have set.
 type reader struct {
 	items              []Item
 	owner, group, mode string
+}
+
+// set takes @owner, @group and @mode, which hold for the lines after them.
+func (r *reader) set(l *Line, arg string) bool {
+	if len(l.When)+len(l.Attrs) > 0 {
+		return false // they would hold for some, or mean something else
+	}
+	switch l.Word {
+	case "@owner":
+		r.owner = arg
+	case "@group":
+		r.group = arg
+	case "@mode":
+		r.mode = arg
+	default:
+		return false
+	}
+	return true
 }
 
 // attributes gives it what the lines before have set.
@@ -176,18 +170,32 @@ func (r *reader) attributes(it *Item) {
 type writer struct {
 	b                  []byte
 	owner, group, mode string
-	file               string // path of the file that the last line lists
-	start              int    // of that line in b
-	attrs              string // of that line
+	file               Item // the file that was listed last
+	start, end         int  // of its line in b
 }
 
 // command writes an item that is a word and a text, if the dialect has the word.
-func (w *writer) command(words map[Kind]string, it *Item, when string, brackets [2]string) bool {
-	word := words[it.Kind]
-	if word != "" {
-		w.line(when, word, " ", expand(it.Text, brackets[0], brackets[1]))
+// A comment is for people: nothing in it is a variable.
+func (w *writer) command(words map[Kind]string, it *Item, when string, s *spelling) error {
+	word, text := words[it.Kind], it.Text
+	if word == "" {
+		return it.refuse(s.format, "there is no such command")
 	}
-	return word != ""
+	if it.Kind != KindComment {
+		var err error
+		if text, err = s.write(it, text); err != nil {
+			return err
+		}
+	}
+	w.line(strings.TrimRight(when+word+" "+text, " "))
+	return nil
+}
+
+// makefile writes in comments what the Makefile has to say of an item.
+func (w *writer) makefile(when string, it *Item, s *spelling) {
+	for _, line := range makefileLines(s.format, it) {
+		w.line(when, "@comment Makefile: ", expand(line, s.open, s.end))
+	}
 }
 
 func (w *writer) line(parts ...string) {

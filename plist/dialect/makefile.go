@@ -35,47 +35,77 @@ func btoi(b bool) int {
 	return 0
 }
 
-// makefileLine says what the Makefile of a pkgsrc or FreeBSD package has to say
+// makefileLines says what the Makefile of a pkgsrc or FreeBSD package has to say
 // of an item, because the packing list cannot.
-func makefileLine(tree string, it *Item) string {
-	name, rest, _ := strings.Cut(it.Text, ":")
-	switch {
-	case it.Kind == KindUser && tree == "freebsd":
-		return "USERS+= " + name
-	case it.Kind == KindGroup && tree == "freebsd":
-		return "GROUPS+= " + name
-	case it.Kind == KindUser:
-		_, rest, _ = strings.Cut(rest, ":")
-		gid, _, _ := strings.Cut(rest, ":")
-		return "PKG_USERS+= " + name + ":" + cmp.Or(it.Group, gid)
-	case it.Kind == KindGroup:
-		return "PKG_GROUPS+= " + name
-	case it.Kind == KindSample && it.Text == "":
-		return "OWN_DIRS+= " + printable(it.Path)
-	case it.Kind == KindSample && it.special():
-		return "CONF_FILES_PERMS+= " + Var("PREFIX") + "/" + printable(it.Text) + " " + permissions(it)
-	case it.Kind == KindSample:
-		return "CONF_FILES+= " + Var("PREFIX") + "/" + printable(it.Text) + " " + printable(it.Path)
-	case it.Kind == KindDir:
-		return "OWN_DIRS_PERMS+= " + permissions(it)
+func makefileLines(tree string, it *Item) []string {
+	switch tree {
+	case "pkgsrc":
+		return pkgsrcMakefile(it)
+	case "freebsd":
+		return freebsdMakefile(it)
 	}
-	return "SPECIAL_PERMS+= " + permissions(it)
+	return nil
 }
 
-// typeLine says what the Makefile has to say of a file's type, where the list has
-// no word for it; "" if nothing.
-func typeLine(tree string, it *Item) string {
+func freebsdMakefile(it *Item) []string {
+	name, rest, _ := strings.Cut(it.Text, ":")
 	switch {
-	case it.Type == TypeRCScript && tree == "pkgsrc":
-		return "RCD_SCRIPTS+= " + path.Base(it.Path)
-	case it.Type == TypeRCScript && tree == "freebsd":
-		return "USE_RC_SUBR+= " + path.Base(it.Path)
-	case it.Type == TypeShell && tree == "pkgsrc":
-		return "PKG_SHELL+= " + Var("PREFIX") + "/" + printable(it.Path)
-	case it.Type == TypeInfo && tree == "pkgsrc":
-		return "INFO_FILES= yes"
+	case it.Kind == KindUser: // uid:gid:class:comment:home:shell, in UIDs with two numbers more
+		if fields := strings.SplitN(rest, ":", 4); len(fields) == 4 {
+			rest = strings.Join(fields[:3], ":") + ":0:0:" + fields[3]
+		}
+		return []string{"USERS+= " + name + " # in UIDs " + name + ":*:" + rest}
+	case it.Kind == KindGroup:
+		return []string{"GROUPS+= " + name + " # in GIDs " + name + ":*:" + rest + ":"}
+	case it.Type == TypeRCScript:
+		return []string{"USE_RC_SUBR+= " + path.Base(it.Path)}
 	}
-	return ""
+	return nil
+}
+
+func pkgsrcMakefile(it *Item) []string {
+	var lines []string
+	switch it.Type {
+	case TypeRCScript:
+		lines = append(lines, "RCD_SCRIPTS+= "+path.Base(it.Path))
+	case TypeShell:
+		lines = append(lines, "PKG_SHELL+= "+Var("PREFIX")+"/"+printable(it.Path))
+	case TypeInfo:
+		lines = append(lines, "INFO_FILES= yes")
+	}
+	switch {
+	case it.Kind == KindUser:
+		return pkgsrcUser(it)
+	case it.Kind == KindGroup:
+		name, gid, _ := strings.Cut(it.Text, ":")
+		return []string{"PKG_GROUPS+= " + name, "PKG_GID." + name + "?= " + gid}
+	case it.Kind == KindSample && it.Text == "":
+		return append(lines, "OWN_DIRS+= "+printable(it.Path))
+	case it.Kind == KindSample && it.special():
+		return append(lines, "CONF_FILES_PERMS+= "+Var("PREFIX")+"/"+printable(it.Text)+" "+permissions(it))
+	case it.Kind == KindSample:
+		return append(lines, "CONF_FILES+= "+Var("PREFIX")+"/"+printable(it.Text)+" "+printable(it.Path))
+	case !it.special():
+	case it.Kind == KindDir:
+		return append(lines, "OWN_DIRS_PERMS+= "+permissions(it))
+	default:
+		return append(lines, "SPECIAL_PERMS+= "+permissions(it))
+	}
+	return lines
+}
+
+// pkgsrcUser says who "name:uid:gid:class:comment:home:shell" is; a name that is
+// known for the group is in the item's.
+func pkgsrcUser(it *Item) []string {
+	fields := strings.SplitN(it.Text, ":", 7)
+	name := fields[0]
+	if len(fields) < 7 {
+		return []string{"PKG_USERS+= " + it.Text}
+	}
+	return []string{
+		"PKG_USERS+= " + name + ":" + cmp.Or(it.Group, fields[2]), "PKG_UID." + name + "?= " + fields[1],
+		"PKG_GECOS." + name + "= " + fields[4], "PKG_HOME." + name + "= " + fields[5], "PKG_SHELL." + name + "= " + fields[6],
+	}
 }
 
 // permissions are a path, a user, a group and, if need be, a mode, as pkgsrc's

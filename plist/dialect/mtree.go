@@ -23,7 +23,7 @@ func splitMtree(line string, l *Line) {
 	if n < 0 {
 		n = len(line)
 	}
-	cutWord(line, n, l)
+	cutWord(line, n, " \t", l)
 }
 
 var mtreeTypes = map[string]fs.FileMode{
@@ -126,14 +126,17 @@ func renderMtree(w *writer, it *Item) error {
 	default:
 		return it.refuse("mtree", "there is nothing of the kind")
 	}
-	if strings.Contains(it.Path+it.Owner+it.Group+it.Mode, "\x00") {
+	switch {
+	case strings.Contains(it.Path+it.Owner+it.Group+it.Mode, "\x00"):
 		return it.refuse("mtree", "there are no variables")
+	case plist.CheckPath(it.Path) != nil:
+		return it.refuse("mtree", "no clean path below the prefix")
 	}
 	typ := "file"
 	if it.Kind == KindDir {
 		typ = "dir"
 	}
-	w.line("./", plist.Vis(path.Clean(it.Path)), " type=", typ, word("uname", it.Owner), word("gname", it.Group), word("mode", it.Mode))
+	w.line("./", plist.Vis(it.Path), " type=", typ, word("uname", it.Owner), word("gname", it.Group), word("mode", it.Mode))
 	return nil
 }
 

@@ -36,11 +36,11 @@ func splitOpenBSD(line string, l *Line) {
 	if n < 0 {
 		n = len(line)
 	}
-	cutWord(line, n, l)
+	cutWord(line, n, " \t", l)
 }
 
 func readOpenBSD(r *reader, l *Line, it *Item) {
-	arg := unexpand(l.Arg, shellVariable)
+	arg := openbsdSpelling.read(l.Arg)
 	typ, isFile := openbsdTypes[l.Word]
 	switch {
 	case l.Word == "" && fragmentLine.MatchString(l.Arg):
@@ -49,13 +49,13 @@ func readOpenBSD(r *reader, l *Line, it *Item) {
 	case l.Word == "" && arg == "":
 		it.Kind = KindBlank
 	case l.Word == "" || isFile || l.Word == "@dir":
-		it.Kind, it.Path, it.Type = KindFile, strings.ReplaceAll(arg, `$\{`, "${"), typ
-		if dir, ok := strings.CutSuffix(it.Path, "/"); ok || l.Word == "@dir" {
-			it.Kind, it.Path, it.Type = KindDir, dir, ""
+		it.Kind, it.Path, it.Type = KindFile, trimHere(arg), typ
+		if strings.HasSuffix(arg, "/") || l.Word == "@dir" {
+			it.Kind, it.Path, it.Type = KindDir, trimSlash(arg), ""
 		}
 		r.attributes(it)
 	case l.Word == "@mandir" || l.Word == "@fontdir":
-		it.Kind, it.Path, it.Type = KindDir, strings.TrimSuffix(arg, "/"), TypeManDir
+		it.Kind, it.Path, it.Type = KindDir, trimSlash(arg), TypeManDir
 		if l.Word == "@fontdir" {
 			it.Type = TypeFonts
 		}
@@ -71,8 +71,7 @@ func readOpenBSD(r *reader, l *Line, it *Item) {
 func (r *reader) openbsdSample(it *Item, arg string) {
 	it.Kind = KindSample
 	r.attributes(it)
-	var ok bool
-	if it.Path, ok = strings.CutSuffix(arg, "/"); ok {
+	if it.Path = trimSlash(arg); strings.HasSuffix(arg, "/") {
 		return
 	}
 	for i := len(r.items) - 1; i >= 0; i-- {
@@ -85,14 +84,14 @@ func (r *reader) openbsdSample(it *Item, arg string) {
 }
 
 func readOpenBSDCommand(r *reader, l *Line, it *Item) {
-	arg := unexpand(l.Arg, shellVariable)
+	arg := openbsdSpelling.read(l.Arg)
 	switch l.Word {
 	case "@cwd":
 		it.Kind, it.Path = KindPrefix, arg
 	case "@comment":
 		readComment(l.Arg, "$OpenBSD", it)
-		if l.Arg == "no checksum" || l.Arg == "no debug" {
-			it.Kind = KindOther // is about the next file
+		if aboutNext[l.Arg] {
+			it.Kind = KindOther
 		}
 	default:
 		for kind, word := range openbsdTexts {
@@ -101,11 +100,14 @@ func readOpenBSDCommand(r *reader, l *Line, it *Item) {
 				return
 			}
 		}
-		if !r.set(l.Word, arg) {
+		if !r.set(l, arg) {
 			it.Kind = KindOther
 		}
 	}
 }
+
+// aboutNext are comments that mean something, for the file after them.
+var aboutNext = map[string]bool{"no checksum": true, "no debug": true}
 
 // openbsdTexts are the words before a text.
 var openbsdTexts = map[Kind]string{
@@ -117,37 +119,38 @@ func renderOpenBSD(w *writer, it *Item) error {
 		return it.refuse("openbsd", "a condition needs a fragment, a file of its own")
 	}
 	switch it.Kind {
-	case KindFile, KindDir, KindSample, KindRmdir:
+	case KindFile, KindDir, KindSample, KindRmdir, KindPrefix:
 		return renderOpenBSDPath(w, it)
 	case KindID:
 		w.line("@comment $OpenBSD: PLIST,v$")
 	case KindBlank:
-	case KindPrefix:
-		if it.Path == "" {
-			return it.refuse("openbsd", "@cwd needs a directory")
-		}
-		w.line("@cwd ", expand(it.Path, "${", "}"))
 	case KindFragment:
 		w.line(it.Text)
-	default:
-		if !w.command(openbsdTexts, it, "", [2]string{"${", "}"}) {
-			return it.refuse("openbsd", "there is no such command")
+	case KindComment:
+		if aboutNext[it.Text] || isID(it.Text, "$OpenBSD") {
+			return it.refuse("openbsd", "a comment that has a meaning there")
 		}
+		fallthrough
+	default:
+		return w.command(openbsdTexts, it, "", &openbsdSpelling)
 	}
 	return nil
 }
 
 func renderOpenBSDPath(w *writer, it *Item) error {
 	path, err := openbsdPath(it)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if it.Kind == KindSample && it.Text != "" && it.Text != w.file {
+	case it.Kind == KindPrefix:
+		w.line("@cwd ", path)
+		return nil
+	case it.Kind == KindSample && it.Text != "" && (it.Text != w.file.Path || w.file.Kind != KindFile):
 		return it.refuse("openbsd", "its sample is not the file before")
 	}
-	w.state("@mode", &w.mode, it.Mode)
-	w.state("@owner", &w.owner, it.Owner)
-	w.state("@group", &w.group, it.Group)
+	if err := w.state(it); err != nil {
+		return err
+	}
 	switch {
 	case it.Kind == KindSample:
 		w.line("@sample ", path)
@@ -156,42 +159,66 @@ func renderOpenBSDPath(w *writer, it *Item) error {
 		w.line("@fontdir ", path)
 	case it.Kind == KindDir && it.Type == TypeManDir:
 		w.line("@mandir ", path)
-	case it.Kind == KindDir || it.Kind == KindRmdir:
-		w.line(path)
+	case it.Kind != KindFile:
+		w.line(openbsdWord("@dir ", path), path)
+	case it.Type != "":
+		w.line(openbsdWords[it.Type], path)
 	default:
-		word := openbsdWords[it.Type]
-		if word == "" && (path[0] == '@' || path[0] == '!' || fragmentLine.MatchString(path)) {
-			word = "@file "
-		}
-		w.line(word, path)
+		w.line(openbsdWord("@file ", path), path)
 	}
-	w.file = it.Path
+	w.file = *it
 	return nil
 }
 
-// state writes what holds from here on, if it did not already.
-func (w *writer) state(word string, now *string, want string) {
-	if *now != want {
-		w.line(strings.TrimSpace(word + " " + expand(want, "${", "}")))
-		*now = want
+// openbsdWord is the word that a path needs if without it would be read as
+// something else.
+func openbsdWord(word, path string) string {
+	if path[0] == '@' || path[0] == '!' || fragmentLine.MatchString(path) {
+		return word
 	}
+	return ""
+}
+
+// state writes the mode, owner and group that hold from here on, where they did
+// not already.
+func (w *writer) state(it *Item) error {
+	for _, s := range []struct {
+		word string
+		now  *string
+		want string
+	}{{"@mode ", &w.mode, it.Mode}, {"@owner ", &w.owner, it.Owner}, {"@group ", &w.group, it.Group}} {
+		if *s.now == s.want {
+			continue
+		}
+		text, err := openbsdSpelling.write(it, s.want)
+		if err != nil {
+			return err
+		}
+		w.line(strings.TrimSpace(s.word + text))
+		*s.now = s.want
+	}
+	return nil
 }
 
 // openbsdPath writes a name so that PackingList.pm gives it back.
 func openbsdPath(it *Item) (string, error) {
-	path := it.Path
+	path, err := openbsdSpelling.write(it, it.Path)
 	switch {
+	case err != nil:
+		return "", err
 	case path == "":
 		return "", it.refuse("openbsd", "an empty name")
 	case strings.Contains(path, "\n"):
 		return "", it.refuse("openbsd", "a newline in a name")
-	case fragmentLine.MatchString(path) && it.Kind != KindFile:
-		return "", it.refuse("openbsd", "a name that reads as a fragment")
-	case (it.Type != "" || it.Kind == KindSample || path[0] == '@') && path != strings.TrimLeft(path, " \t"):
+	case strings.HasSuffix(path, "/") && it.Kind != KindPrefix && (path != "/" || it.Kind == KindFile):
+		return "", it.refuse("openbsd", "a slash at the end of a name")
+	case path[0] != ' ' && path[0] != '\t':
+	case it.Kind == KindFile && it.Type == "" || it.Kind == KindDir && it.Type == "": // stands alone
+	default:
 		return "", it.refuse("openbsd", "white space at the start of a name behind a command")
 	}
-	if it.Kind != KindFile && (it.Kind != KindSample || it.Text == "") {
+	if it.Kind != KindFile && it.Kind != KindPrefix && (it.Kind != KindSample || it.Text == "") && path != "/" {
 		path += "/"
 	}
-	return expand(strings.ReplaceAll(path, "${", `$\{`), "${", "}"), nil
+	return path, nil
 }

@@ -16,9 +16,6 @@ var pkgsrcCommands = []string{
 	"@display", "@pkgdep", "@pkgcfl", "@pkgdir", "@dirrm", "@option", "@blddep",
 }
 
-// shellVariable is a reference as make(1) and PLIST_SUBST have it.
-var shellVariable = regexp.MustCompile(`\$\{([^{}$]+)\}`)
-
 func splitPkgsrc(line string, l *Line) {
 	line, l.End = cutEnd(line, pkgsrcSpace)
 	for {
@@ -34,7 +31,7 @@ func splitPkgsrc(line string, l *Line) {
 		l.Arg = line
 		return
 	}
-	n := strings.IndexAny(line, " \t")
+	n := strings.IndexAny(line, pkgsrcSpace)
 	if n < 0 {
 		n = len(line)
 	}
@@ -44,28 +41,31 @@ func splitPkgsrc(line string, l *Line) {
 			break
 		}
 	}
-	cutWord(line, n, l)
+	cutWord(line, n, pkgsrcSpace, l)
 }
+
+// pkgsrcRecord is what pkg_create(1) notes behind a file.
+var pkgsrcRecord = regexp.MustCompile(`^(MD5:[0-9a-f]{32}$|Symlink:)`)
 
 // readPkgsrc reads a line of a PLIST. A +CONTENTS has commands of its own; they
 // are KindOther.
 func readPkgsrc(r *reader, l *Line, it *Item) {
 	for _, name := range l.When {
-		it.When = append(it.When, Cond{Name: name})
+		it.When = append(it.When, pkgsrcCond(name))
 	}
-	arg := unexpand(l.Arg, shellVariable)
+	arg := pkgsrcSpelling.read(l.Arg)
 	switch l.Word {
 	case "":
-		it.Kind, it.Path = KindFile, strings.TrimPrefix(arg, "./")
+		it.Kind, it.Path = KindFile, trimHere(arg)
 		if arg == "" {
 			it.Kind = KindBlank
 		}
 		r.attributes(it)
 	case "@pkgdir":
-		it.Kind, it.Path = KindDir, arg
+		it.Kind, it.Path = KindDir, trimSlash(arg)
 		r.attributes(it)
 	case "@dirrm":
-		it.Kind, it.Path = KindRmdir, arg
+		it.Kind, it.Path = KindRmdir, trimSlash(arg)
 	case "@cwd":
 		it.Kind, it.Path = KindPrefix, arg
 	case "@exec":
@@ -74,11 +74,11 @@ func readPkgsrc(r *reader, l *Line, it *Item) {
 		it.Kind, it.Text = KindUnexec, arg
 	case "@comment":
 		readComment(l.Arg, "$NetBSD", it)
-		if strings.HasPrefix(l.Arg, "MD5:") || strings.HasPrefix(l.Arg, "Symlink:") {
-			it.Kind = KindOther // a record of the file before
+		if pkgsrcRecord.MatchString(l.Arg) {
+			it.Kind = KindOther
 		}
 	default:
-		if !r.set(l.Word, arg) {
+		if !r.set(l, arg) {
 			it.Kind = KindOther
 		}
 	}
@@ -87,24 +87,40 @@ func readPkgsrc(r *reader, l *Line, it *Item) {
 // readComment tells the line of version control from others.
 func readComment(text, id string, it *Item) {
 	it.Kind, it.Text = KindComment, text
-	if rest, ok := strings.CutPrefix(text, id); ok && (strings.HasPrefix(rest, "$") || strings.HasPrefix(rest, ":")) {
+	if isID(text, id) {
 		it.Kind = KindID
 	}
 }
 
-// set takes @owner, @group and @mode, which hold for the lines after them.
-func (r *reader) set(word, arg string) bool {
-	switch word {
-	case "@owner":
-		r.owner = arg
-	case "@group":
-		r.group = arg
-	case "@mode":
-		r.mode = arg
-	default:
-		return false
+func isID(text, id string) bool {
+	rest, ok := strings.CutPrefix(text, id)
+	return ok && (strings.HasPrefix(rest, "$") || strings.HasPrefix(rest, ":"))
+}
+
+// trimHere takes the "./" off a path that some dialects protect a name with.
+func trimHere(path string) string {
+	for strings.HasPrefix(path, "./") {
+		path = path[2:]
 	}
-	return true
+	return path
+}
+
+// trimSlash takes the slash off that marks a directory.
+func trimSlash(path string) string {
+	path = trimHere(path)
+	for len(path) > 1 && path[len(path)-1] == '/' {
+		path = path[:len(path)-1]
+	}
+	return path
+}
+
+// pkgsrcCond reads a condition's name. PLIST_VARS has no negation: the Makefile
+// must define the opposite, which we name so.
+func pkgsrcCond(name string) Cond {
+	if rest, not := strings.CutPrefix(name, "no_"); not && rest != "" {
+		return Cond{Name: rest, Not: true}
+	}
+	return Cond{Name: name}
 }
 
 // pkgsrcTexts are the words before a text.
@@ -120,19 +136,17 @@ func renderPkgsrc(w *writer, it *Item) error {
 	case KindID:
 		w.line("@comment $NetBSD$")
 	case KindBlank: // has no meaning, and pkglint minds it
-	case KindPrefix:
-		if it.Path == "" {
-			return it.refuse("pkgsrc", "@cwd needs a directory")
-		}
-		w.line("@cwd ", expand(it.Path, "${", "}"))
-	case KindFile, KindDir, KindRmdir:
+	case KindPrefix, KindFile, KindDir, KindRmdir:
 		return renderPkgsrcPath(w, it, when)
 	case KindSample, KindUser, KindGroup: // are the Makefile's: CONF_FILES, OWN_DIRS, PKG_USERS
-		w.line(when, "@comment Makefile: ", expand(makefileLine("pkgsrc", it), "${", "}"))
-	default:
-		if !w.command(pkgsrcTexts, it, when, [2]string{"${", "}"}) {
-			return it.refuse("pkgsrc", "there is no such command")
+		w.makefile(when, it, &pkgsrcSpelling)
+	case KindComment:
+		if pkgsrcRecord.MatchString(it.Text) || isID(it.Text, "$NetBSD") {
+			return it.refuse("pkgsrc", "a comment that has a meaning there")
 		}
+		fallthrough
+	default:
+		return w.command(pkgsrcTexts, it, when, &pkgsrcSpelling)
 	}
 	return nil
 }
@@ -142,13 +156,12 @@ func renderPkgsrcPath(w *writer, it *Item, when string) error {
 	if err != nil {
 		return err
 	}
-	if line := typeLine("pkgsrc", it); line != "" {
-		w.line("@comment Makefile: ", expand(line, "${", "}"))
-	}
-	if it.special() {
-		w.line("@comment Makefile: ", expand(makefileLine("pkgsrc", it), "${", "}"))
+	if it.Type != "" || it.special() {
+		w.makefile("", it, &pkgsrcSpelling)
 	}
 	switch it.Kind {
+	case KindPrefix:
+		w.line(when, "@cwd ", path)
 	case KindDir:
 		w.line(when, "@pkgdir ", path)
 	case KindRmdir:
@@ -159,39 +172,38 @@ func renderPkgsrcPath(w *writer, it *Item, when string) error {
 	return nil
 }
 
-// pkgsrcWhen writes conditions. PLIST_VARS has no negation: the Makefile must
-// define the opposite under a name of its own.
 func pkgsrcWhen(it *Item) (string, error) {
 	var b strings.Builder
 	for _, c := range it.When {
 		if strings.ContainsAny(c.Name, "{}$\n") {
 			return "", it.refuse("pkgsrc", "a condition of that name")
 		}
-		if c.Not {
-			b.WriteString("${PLIST.no_" + c.Name + "}")
-		} else {
-			b.WriteString("${PLIST." + c.Name + "}")
-		}
+		b.WriteString("${PLIST." + c.String() + "}")
 	}
 	return b.String(), nil
 }
 
 // pkgsrcPath writes a name so that pkg_install's parser gives it back.
 func pkgsrcPath(it *Item) (string, error) {
-	path := it.Path
+	path, err := pkgsrcSpelling.write(it, it.Path)
 	switch {
+	case err != nil:
+		return "", err
 	case path == "":
 		return "", it.refuse("pkgsrc", "an empty name")
 	case strings.Contains(path, "\n"):
 		return "", it.refuse("pkgsrc", "a newline in a name")
-	case path != strings.TrimRight(path, pkgsrcSpace):
+	case path != strings.TrimRight(path, pkgsrcSpace) && it.Kind != KindDir && it.Kind != KindRmdir:
 		return "", it.refuse("pkgsrc", "white space at the end of a name")
-	case shellVariable.MatchString(path):
-		return "", it.refuse("pkgsrc", "a name that reads as a variable")
+	case strings.HasPrefix(path, "${PLIST.") && strings.Contains(path, "}"):
+		return "", it.refuse("pkgsrc", "a name that reads as a condition")
 	case it.Kind != KindFile && path != strings.TrimLeft(path, pkgsrcSpace):
 		return "", it.refuse("pkgsrc", "white space at the start of a directory's name")
 	case it.Kind == KindFile && path[0] == '@':
 		path = "./" + path // measured: pkg_add takes it, and finds the member of the same spelling
 	}
-	return expand(path, "${", "}"), nil
+	if path != strings.TrimRight(path, pkgsrcSpace) {
+		path += "/" // of a directory
+	}
+	return path, nil
 }

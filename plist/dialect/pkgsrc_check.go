@@ -75,7 +75,7 @@ func pkgsrcPlain(it *Item) bool {
 func (c *checker) pkgsrcFile(items []Item, i int) {
 	it := &items[i]
 	if !pkgsrcPlain(it) {
-		c.report(Error, "%q: a path begins with a letter, a digit or a variable", expand(it.Path, "${", "}"))
+		c.report(Error, "%q: a path begins with a letter, a digit or a variable", shown(it.Path))
 		return
 	}
 	c.paths(it, pkgsrcRules)

@@ -194,7 +194,7 @@ func (u *updater) compare() {
 			u.bound[it.Line] = true
 			if lastGone {
 				u.gone[it.Line] = true
-				u.result.Gone = append(u.result.Gone, Remark{expand(cmp.Or(it.Path, it.Text), "${", "}"), fmt.Sprintf("line %d: goes with the path before it", it.Line)})
+				u.result.Gone = append(u.result.Gone, Remark{shown(cmp.Or(it.Path, it.Text)), fmt.Sprintf("line %d: goes with the path before it", it.Line)})
 			}
 		case listsPath(it):
 			lastGone = !u.holds(it, present)
@@ -226,7 +226,7 @@ func (u *updater) holds(it *Item, present map[string]bool) bool {
 	case len(it.When) > 0:
 		u.result.Kept = append(u.result.Kept, Remark{p, fmt.Sprintf("line %d: not in this capture, which may lack %s", it.Line, Term(it.When))})
 	case strings.Contains(p, "\x00"):
-		u.result.Kept = append(u.result.Kept, Remark{expand(p, "${", "}"), fmt.Sprintf("line %d: its variable's value is not known", it.Line)})
+		u.result.Kept = append(u.result.Kept, Remark{shown(p), fmt.Sprintf("line %d: its variable's value is not known", it.Line)})
 	default:
 		u.gone[it.Line] = true
 		u.result.Gone = append(u.result.Gone, Remark{p, fmt.Sprintf("line %d: not installed any more", it.Line)})
