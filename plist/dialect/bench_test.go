@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// long is a list as long as the largest one in any tree.
-func long() string {
+// long is a list of a tree as long as the largest one in any.
+func long(format string) string {
 	var b strings.Builder
-	b.WriteString("@comment $NetBSD$\n")
+	b.WriteString(map[string]string{"pkgsrc": "@comment $NetBSD$\n", "openbsd": "@comment $OpenBSD$\n"}[format])
 	for i := range 65000 {
 		fmt.Fprintf(&b, "share/texmf-dist/doc/latex/package%04d/file-%05d.tex\n", i/20, i)
 	}
@@ -18,23 +18,27 @@ func long() string {
 }
 
 func BenchmarkReadCheckWrite(b *testing.B) {
-	text := long()
-	for b.Loop() {
-		doc, err := Parse("pkgsrc", text)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if findings, err := Check(doc); err != nil || len(findings) > 0 {
-			b.Fatal(err, findings)
-		}
-		if _, err := doc.WriteTo(io.Discard); err != nil {
-			b.Fatal(err)
-		}
+	for _, format := range treeNames {
+		b.Run(format, func(b *testing.B) {
+			text := long(format)
+			for b.Loop() {
+				doc, err := Parse(format, text)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if findings, err := Check(doc, nil); err != nil || len(findings) > 0 {
+					b.Fatal(err, findings)
+				}
+				if _, err := doc.WriteTo(io.Discard); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
 func BenchmarkMerge(b *testing.B) {
-	items, err := must(Parse("pkgsrc", long())).Items()
+	items, err := must(Parse("pkgsrc", long("pkgsrc"))).Items()
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package dialect
 
 import (
 	"fmt"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -27,7 +26,8 @@ const (
 
 // A pathRule is what a tree says of names.
 type pathRule struct {
-	part     string // that all these names have: quicker to find
+	part     string // that all these names have, or begin with: quicker to find
+	begin    bool
 	name     *regexp.Regexp
 	severity Severity
 	text     string
@@ -37,7 +37,7 @@ type pathRule struct {
 func rules(table [][4]string) []pathRule {
 	out := make([]pathRule, len(table))
 	for i, row := range table {
-		out[i] = pathRule{row[0], regexp.MustCompile(row[1]), Severity(row[2]), row[3]}
+		out[i] = pathRule{row[0], strings.HasPrefix(row[1], "^"+row[0]), regexp.MustCompile(row[1]), Severity(row[2]), row[3]}
 	}
 	return out
 }
@@ -45,13 +45,13 @@ func rules(table [][4]string) []pathRule {
 // A checker reads one list from the first line to the last.
 type checker struct {
 	doc      *Document
+	makefile *Makefile // nil if it is not known
 	findings []Finding
 
 	line   int    // of the item that is looked at
 	prefix string // of the last @cwd before it
 
 	files map[string]int // key of an unconditional file -> its line
-	below map[string]int // key of a directory -> line of the first file in it
 }
 
 // at goes to an item; the first one begins a new pass over the list.
@@ -68,11 +68,17 @@ func (c *checker) at(items []Item, i int) *Item {
 }
 
 // key is what tells a path from the same one below another prefix.
-func (c *checker) key(path string) string { return c.prefix + "\n" + path }
+func (c *checker) key(path string) string {
+	if c.prefix == "" {
+		return path
+	}
+	return c.prefix + "\n" + path
+}
 
-// Check reports what is wrong with a list, by line. A list of a form that is no
-// ports tree's is right if it can be read.
-func Check(doc *Document) ([]Finding, error) {
+// Check reports what is wrong with a list, by line; with the port's Makefile, if it
+// is not nil, also what the two do not agree on. A list of a form that is no ports
+// tree's is right if it can be read.
+func Check(doc *Document, m *Makefile) ([]Finding, error) {
 	d, err := find(doc.Format)
 	if err != nil {
 		return nil, err
@@ -84,18 +90,15 @@ func Check(doc *Document) ([]Finding, error) {
 	if err != nil {
 		return []Finding{{0, Error, err.Error()}}, nil
 	}
-	c := &checker{doc: doc, files: make(map[string]int), below: make(map[string]int)}
-	for i := range items {
-		it := c.at(items, i)
-		if dir := c.key(path.Dir(it.Path)); it.Kind == KindFile && c.below[dir] == 0 {
-			c.below[dir] = it.Line
-		}
-	}
+	c := &checker{doc: doc, makefile: m, files: make(map[string]int, len(items))}
 	c.lines()
 	for i := range items {
 		c.item(c.at(items, i))
 	}
 	d.check(c, items)
+	if m != nil {
+		c.declared(items)
+	}
 	slices.SortStableFunc(c.findings, func(a, b Finding) int { return a.Line - b.Line })
 	return c.findings, nil
 }
@@ -123,6 +126,11 @@ func (c *checker) lines() {
 		c.line = i + 1
 		if blanks := strings.TrimSuffix(l.End, "\n"); blanks != "" && l.Word+l.Arg != "" {
 			c.report(Error, "white space at the end of the line")
+		} else if strings.HasSuffix(l.Arg, "\r") { // where it is part of a name
+			c.report(Error, "a carriage return at the end of the line")
+		}
+		if i == 0 && strings.HasPrefix(l.Arg, "\ufeff") {
+			c.report(Error, "a byte order mark")
 		}
 		if i == len(c.doc.Lines)-1 && !strings.HasSuffix(l.End, "\n") {
 			c.report(Error, "no newline at the end of the list")
@@ -168,10 +176,17 @@ func cleanPath(s string) bool {
 	return true
 }
 
+func (rule *pathRule) mayMatch(path string) bool {
+	if rule.begin {
+		return strings.HasPrefix(path, rule.part)
+	}
+	return strings.Contains(path, rule.part)
+}
+
 // paths reports what the rules say of a name, the first of them that matches.
 func (c *checker) paths(it *Item, rules []pathRule) {
-	for _, rule := range rules {
-		if strings.Contains(it.Path, rule.part) && rule.name.MatchString(it.Path) {
+	for i := range rules {
+		if rule := &rules[i]; rule.mayMatch(it.Path) && rule.name.MatchString(it.Path) {
 			c.report(rule.severity, "%s: %s", it.Path, rule.text)
 			return
 		}

@@ -9,7 +9,7 @@ import (
 // checked is the findings of a text, "LINE SEVERITY" each.
 func checked(t *testing.T, format, text string) []Finding {
 	t.Helper()
-	findings, err := Check(parse(t, format, text))
+	findings, err := Check(parse(t, format, text), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,6 +148,9 @@ func TestCheckWholeList(t *testing.T) {
 		{"pkgsrc", "a\n", "1 error the first line is not"},
 		{"pkgsrc", "@comment $NetBSD$\na", "2 error no newline"},
 		{"pkgsrc", "@comment $NetBSD$\na\x00\n", "0 error a NUL byte"},
+		{"freebsd", "\ufeffa\n", "1 error a byte order mark"},
+		{"freebsd", "a\r\n", "1 error white space at the end"},
+		{"openbsd", "a\r\n", "1 error a carriage return"},
 		{"freebsd", "", "1 error the list is empty"},
 		{"openbsd", "", "1 error the list is empty"},
 		{"openbsd", "@sample /etc/x\n", "1 error no file before it"},

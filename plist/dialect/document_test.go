@@ -117,7 +117,7 @@ func TestConvert(t *testing.T) {
 		{"freebsd", "pkgsrc", "%%NLS%%%%NO_X11%%a\n@sample etc/b.sample\n@dir c\n", "@comment $NetBSD$\n${PLIST.nls}${PLIST.no_x11}a\netc/b.sample\n@comment Makefile: CONF_FILES+= ${PREFIX}/etc/b.sample etc/b\n@pkgdir c\n"},
 		{"freebsd", "openbsd", "@(root,wheel,4755) bin/a\nb\n@sample c d\n@dir e\n@info f\n", "@comment $OpenBSD: PLIST,v$\n@mode 4755\n@owner root\n@group wheel\nbin/a\n@mode\n@owner\n@group\nb\nc\n@sample d\ne/\n@info f\n"},
 		{"openbsd", "freebsd", "@comment $OpenBSD$\n@bin a\nb/\nc\n@mode 600\n@comment hello\n@sample /etc/c\n@mode\n@shell d\n", "a\n@dir b\n@comment hello\n@sample(,,600) c /etc/c\n@shell d\n"},
-		{"openbsd", "pkgsrc", "@shell bin/a\n@info info/b.info\n@rcscript ${RCDIR}/c\n", "@comment $NetBSD$\n@comment Makefile: PKG_SHELL+= ${PREFIX}/bin/a\nbin/a\n@comment Makefile: INFO_FILES= yes\ninfo/b.info\n@comment Makefile: RCD_SCRIPTS+= c\n${RCDIR}/c\n"},
+		{"openbsd", "pkgsrc", "@shell bin/a\n@info info/b.info\n@rcscript ${RCDIR}/c\n", "@comment $NetBSD$\n@comment Makefile: PKG_SHELL+= bin/a\nbin/a\n@comment Makefile: INFO_FILES= yes\ninfo/b.info\n@comment Makefile: RCD_SCRIPTS+= c\n${RCDIR}/c\n"},
 		{"openbsd", "freebsd", "@rcscript etc/rc.d/c\n", "@comment Makefile: USE_RC_SUBR+= c\netc/rc.d/c\n"},
 		{"openbsd", "freebsd", "${X}/$\\{Y}\n", "%%X%%/${Y}\n"},
 		{"pkgsrc", "freebsd", "${X}a\n${PLIST.x}/b\n${PLIST.NLS}${PLIST.no_Foo}c\n", "@ %%X%%a\n%%X%%@ /b\n%%nls%%%%NO_Foo%%c\n"},

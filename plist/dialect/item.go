@@ -148,6 +148,7 @@ func (r *reader) set(l *Line, arg string) bool {
 	if len(l.When)+len(l.Attrs) > 0 {
 		return false // they would hold for some, or mean something else
 	}
+	arg = strings.TrimSpace(arg)
 	switch l.Word {
 	case "@owner":
 		r.owner = arg

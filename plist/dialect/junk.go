@@ -66,6 +66,17 @@ var junkNames = func() map[string][]*junkRule {
 	return byName
 }()
 
+// junkParts are the rules by anything else.
+var junkParts = func() []*junkRule {
+	var parts []*junkRule
+	for i := range junkRules {
+		if rule := &junkRules[i]; rule.suffixes != nil || rule.dirs != nil {
+			parts = append(parts, rule)
+		}
+	}
+	return parts
+}()
+
 // junkIn returns the rule by which lists do not hold a path, or nil.
 func junkIn(name string) *junkRule {
 	base := name[strings.LastIndexByte(name, '/')+1:]
@@ -74,8 +85,8 @@ func junkIn(name string) *junkRule {
 			return rule
 		}
 	}
-	for i := range junkRules {
-		if rule := &junkRules[i]; rule.ends(base) || rule.through(name) {
+	for _, rule := range junkParts {
+		if rule.ends(base) || rule.through(name) {
 			return rule
 		}
 	}

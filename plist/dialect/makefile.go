@@ -69,7 +69,7 @@ func pkgsrcMakefile(it *Item) []string {
 	case TypeRCScript:
 		lines = append(lines, "RCD_SCRIPTS+= "+path.Base(it.Path))
 	case TypeShell:
-		lines = append(lines, "PKG_SHELL+= "+Var("PREFIX")+"/"+printable(it.Path))
+		lines = append(lines, "PKG_SHELL+= "+printable(it.Path))
 	case TypeInfo:
 		lines = append(lines, "INFO_FILES= yes")
 	}

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"path"
 	"regexp"
 	"strings"
 )
@@ -37,6 +38,7 @@ func checkOpenBSD(c *checker, items []Item) {
 	}
 	c.openbsdCommands()
 	c.openbsdTags(items)
+	below := make(map[string]int) // key of a directory -> line of the first file in it
 	for i := range items {
 		it := c.at(items, i)
 		switch {
@@ -46,8 +48,11 @@ func checkOpenBSD(c *checker, items []Item) {
 			c.report(Error, "%s: no file before it", it.Text)
 		case it.Kind == KindFile:
 			c.openbsdFile(it)
+			if dir := c.key(path.Dir(it.Path)); below[dir] == 0 {
+				below[dir] = it.Line
+			}
 		case it.Kind == KindDir:
-			if line := c.below[c.key(it.Path)]; line > 0 && line < it.Line {
+			if line := below[c.key(it.Path)]; line > 0 {
 				c.report(Warning, "%s/ should be listed before what is in it, line %d", it.Path, line)
 			}
 		}

@@ -99,7 +99,7 @@ func isID(text, id string) bool {
 
 // trimHere takes the "./" off a path that some dialects protect a name with.
 func trimHere(path string) string {
-	for strings.HasPrefix(path, "./") {
+	for len(path) > 2 && strings.HasPrefix(path, "./") {
 		path = path[2:]
 	}
 	return path
