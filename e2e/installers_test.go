@@ -73,9 +73,9 @@ setup(name="tool", version="1", packages=["tool"], entry_points={"console_script
 		volatile: []string{"var/log/dpkg.log"},
 	},
 	{
-		name:  "libyaml", // libtool
-		fetch: debianSource("libyaml"), build: "./configure && make", install: "make install",
-		volatile: []string{auxCache}, secrets: true,
+		name: "xz", secrets: true, // libtool
+		fetch: debianSource("xz-utils"), build: "./configure && make", install: "make install",
+		volatile: []string{auxCache},
 	},
 	{
 		name: "ncurses", packages: []string{"g++"}, // thousands of small files and links
@@ -103,21 +103,25 @@ setup(name="tool", version="1", packages=["tool"], entry_points={"console_script
 	},
 	{
 		name: "gem", packages: []string{"ruby"},
-		fetch: debianSource("ruby-rack"), build: "gem build rack.gemspec",
-		install: "gem install --local --no-document ./rack-*.gem",
+		fetch: `mkdir -p src/lib src/exe && cd src && echo 'module Tool; end' >lib/tool.rb && echo '#!/usr/bin/env ruby' >exe/tool && chmod +x exe/tool &&
+			echo 'Gem::Specification.new do |s|
+s.name, s.version, s.summary, s.author = "tool", "1", "a tool", "nobody"
+s.files, s.bindir, s.executables = ["lib/tool.rb", "exe/tool"], "exe", ["tool"]
+end' >tool.gemspec`,
+		build: "gem build tool.gemspec", install: "gem install --local --document=ri ./tool-1.gem",
 	},
 	{
-		name: "node-module", packages: []string{"npm"},
-		fetch: debianSource("node-mkdirp"), build: "npm pack --ignore-scripts",
-		install:  "npm install --global --offline --ignore-scripts --no-audit --no-fund --logs-max=0 ./mkdirp-*.tgz",
+		name: "registry-package", packages: []string{"npm"}, // npm(1) is needed outside, too
+		fetch: "mkdir src && cd src && npm pack --silent mkdirp@3.0.1", build: "true",
+		install:  "npm install --global --offline --no-audit --no-fund --logs-max=0 ./mkdirp-*.tgz",
 		volatile: []string{"root/.npm/_cacache/index-v5/*/*/*"},
 	},
 	{
 		name:     "desktop-packages", // triggers that make caches of icons, types of files, fonts
-		fetch:    "mkdir src && cd src && private-apt -qq download shared-mime-info desktop-file-utils hicolor-icon-theme gtk-update-icon-cache fontconfig fontconfig-config fonts-dejavu-core libglib2.0-0 libxml2 libfontconfig1 libfreetype6 libexpat1 libpng16-16 libbrotli1 libicu72 libgdk-pixbuf-2.0-0 libgdk-pixbuf2.0-common libjpeg62-turbo libtiff6 libjbig0 libdeflate0 libwebp7 liblerc4 xterm libxaw7 2>/dev/null || true",
+		fetch:    "mkdir src && cd src && private-apt -qq download shared-mime-info desktop-file-utils hicolor-icon-theme gtk-update-icon-cache fontconfig fontconfig-config fonts-dejavu-core libglib2.0-0 libxml2 libfontconfig1 libfreetype6 libexpat1 libpng16-16 libbrotli1 libicu72 libgdk-pixbuf-2.0-0 libgdk-pixbuf2.0-common libjpeg62-turbo libtiff6 libjbig0 libdeflate0 libwebp7 liblerc4 xterm libxaw7",
 		build:    "true",
 		install:  "dpkg --force-depends -i ./*.deb",
-		volatile: []string{"var/log/dpkg.log", auxCache, "var/cache/fontconfig/*"},
+		volatile: []string{"var/log/dpkg.log", "var/log/alternatives.log", auxCache, "var/cache/fontconfig/*"},
 		secrets:  true,
 	},
 	{
