@@ -133,7 +133,7 @@ func (s *siblingSearch) dir(ctx context.Context, dir string) error {
 // something only on its own device, and some file systems have none to tell here,
 // which FUSE says by all ones.
 func (s *siblingSearch) read(dir string) (dirs []string, err error) {
-	fd, err := openDir(int(s.layer.lower.Fd()), s.layer.inside(dir))
+	fd, err := capture.OpenDir(int(s.layer.lower.Fd()), s.layer.inside(dir))
 	if err != nil {
 		return nil, err
 	}

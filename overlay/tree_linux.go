@@ -1,10 +1,8 @@
 package overlay
 
 import (
-	"fmt"
 	"os"
 	"path"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -104,7 +102,7 @@ func (o *opener) dir(name string) (int, string, error) {
 		return o.fd, path.Base(name), nil
 	}
 	o.close()
-	fd, err := openDir(int(o.root.Fd()), parent)
+	fd, err := capture.OpenDir(int(o.root.Fd()), parent)
 	if err != nil {
 		return -1, "", err
 	}
@@ -117,37 +115,4 @@ func (o *opener) close() {
 		unix.Close(o.fd)
 		o.parent = ""
 	}
-}
-
-// openDir opens a directory below another one, in as many steps as its path is
-// longer than the kernel takes at once.
-func openDir(at int, dir string) (int, error) {
-	how := unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
-	}
-	fd := -1
-	for rest := dir; rest != ""; {
-		var step string
-		step, rest = cutPath(rest)
-		next, err := unix.Openat2(at, step, &how)
-		if fd >= 0 {
-			unix.Close(fd)
-		}
-		if err != nil {
-			return -1, fmt.Errorf("directory %q: %w", step, err)
-		}
-		fd, at = next, next
-	}
-	return fd, nil
-}
-
-// cutPath splits a path where its first part is as long as a system call may be
-// given: PATH_MAX counts the NUL at the end.
-func cutPath(p string) (first, rest string) {
-	if len(p) < unix.PathMax {
-		return p, ""
-	}
-	cut := strings.LastIndexByte(p[:unix.PathMax], '/')
-	return p[:cut], p[cut+1:]
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 
@@ -104,11 +103,10 @@ func (h *harvester) dir(ctx context.Context, place, was string, is, whole bool) 
 }
 
 func (h *harvester) read(at string) ([]string, error) {
-	fd, err := capture.OpenAt(h.root, at)
+	f, err := openAt(h.root, at)
 	if err != nil {
 		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), at)
 	defer f.Close()
 	return f.Readdirnames(-1)
 }
@@ -178,7 +176,15 @@ func (h *harvester) was(place, parent string) (*file, error) {
 
 // at reads a file; nil if there is none.
 func (h *harvester) at(name string) (*file, error) {
-	k, st, err := keyOf(h.root, name)
+	s, done, err := reach(h.root, name)
+	if isGone(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	k, st, err := keyOf(s.dir, s.name)
 	if isGone(err) {
 		return nil, nil
 	}
@@ -189,7 +195,7 @@ func (h *harvester) at(name string) (*file, error) {
 	if f.in != nil && f.in.link {
 		f.nlink-- // our own
 	}
-	f.Entry, err = lstat(spot{h.root, name})
+	f.Entry, err = lstat(s)
 	return f, err
 }
 

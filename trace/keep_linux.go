@@ -21,7 +21,7 @@ type keeper struct {
 	since int64  // what was born later was made by the run
 
 	mu    sync.Mutex
-	files map[string]string // entry path -> file that holds its content
+	files map[string]string // entry path -> file that holds its content, "" for itself
 	first map[key]*kept
 	next  int
 }
@@ -29,7 +29,7 @@ type keeper struct {
 // A kept is an inode's content, found out once.
 type kept struct {
 	once   sync.Once
-	file   string
+	file   string // "" if the live file is read
 	digest plist.Digest
 	err    error
 }
@@ -50,7 +50,7 @@ func (k *keeper) keep(place string, f *file) (plist.Digest, error) {
 	k.mu.Lock()
 	c := k.first[f.key]
 	if c == nil {
-		c = &kept{file: host(place)}
+		c = &kept{}
 		if k.dir != "" {
 			c.file = filepath.Join(k.dir, strconv.Itoa(k.next))
 		}
@@ -59,28 +59,36 @@ func (k *keeper) keep(place string, f *file) (plist.Digest, error) {
 	}
 	k.files[place] = c.file
 	k.mu.Unlock()
-	c.once.Do(func() { c.err = k.fetch(c, place, f.in == nil && f.born > k.since && k.since > 0) })
+	c.once.Do(func() { c.digest, c.err = k.fetch(c.file, place, f.in == nil && f.born > k.since && k.since > 0) })
 	return c.digest, c.err
 }
 
-func (k *keeper) fetch(c *kept, place string, isNew bool) (err error) {
-	if k.dir != "" {
-		if !isNew || unix.Linkat(k.root, place, unix.AT_FDCWD, c.file, 0) != nil {
-			if err := k.copy(c.file, place); err != nil {
-				return err
-			}
+func (k *keeper) fetch(file, place string, isNew bool) (plist.Digest, error) {
+	if file == "" {
+		return digestOf(k.root, place)
+	}
+	if !isNew || k.link(file, place) != nil {
+		if err := k.copy(file, place); err != nil {
+			return plist.Digest{}, err
 		}
 	}
-	c.digest, err = digestOf(unix.AT_FDCWD, c.file)
-	return err
+	return digestOf(unix.AT_FDCWD, file)
 }
 
-func (k *keeper) copy(file, place string) error {
-	fd, err := capture.OpenAt(k.root, place)
+func (k *keeper) link(file, place string) error {
+	s, done, err := reach(k.root, place)
 	if err != nil {
 		return err
 	}
-	from := os.NewFile(uintptr(fd), place)
+	defer done()
+	return unix.Linkat(s.dir, s.name, unix.AT_FDCWD, file, 0)
+}
+
+func (k *keeper) copy(file, place string) error {
+	from, err := openAt(k.root, place)
+	if err != nil {
+		return err
+	}
 	defer from.Close()
 	to, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -91,11 +99,15 @@ func (k *keeper) copy(file, place string) error {
 
 // Open opens the content of an entry path: a keeper is the result's plist.Tree.
 func (k *keeper) Open(place string) (plist.File, error) {
-	name, ok := k.files[place]
+	file, ok := k.files[place]
 	if !ok {
 		return nil, &os.PathError{Op: "open", Path: place, Err: os.ErrNotExist}
 	}
-	f, err := os.Open(name)
+	open := func() (*os.File, error) { return os.Open(file) }
+	if file == "" {
+		open = func() (*os.File, error) { return openAt(k.root, place) }
+	}
+	f, err := open()
 	if err != nil {
 		return nil, err // not a nil *os.File in a File
 	}

@@ -1,10 +1,13 @@
 package trace
 
 import (
+	"os"
+	"path"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -53,6 +56,36 @@ func keyOf(dir int, name string) (key, unix.Statx_t, error) {
 		k.born = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
 	}
 	return k, st, err
+}
+
+// reach returns a spot for a path, which may be longer than the kernel takes at
+// once, and what to do when it is not needed any more. (What was there before has
+// no such path: see tooLong.)
+func reach(dir int, name string) (spot, func(), error) {
+	if len(name) < unix.PathMax {
+		return spot{dir, name}, func() {}, nil
+	}
+	fd, err := capture.OpenDir(dir, path.Dir(name))
+	if err != nil {
+		return spot{}, nil, err
+	}
+	s := spot{fd, path.Base(name)}
+	return s, s.close, nil
+}
+
+// openAt opens a regular file or directory to read, as capture.OpenAt does, by a path
+// of any length.
+func openAt(dir int, name string) (*os.File, error) {
+	s, done, err := reach(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	fd, err := capture.OpenAt(s.dir, s.name)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 func isType(st *unix.Statx_t, typ uint16) bool { return st.Mode&unix.S_IFMT == typ }

@@ -407,11 +407,10 @@ func removeAll(s spot) error {
 }
 
 func digestOf(dir int, name string) (plist.Digest, error) {
-	fd, err := capture.OpenAt(dir, name)
+	f, err := openAt(dir, name)
 	if err != nil {
 		return plist.Digest{}, err
 	}
-	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
 	return capture.Digest(f)
 }

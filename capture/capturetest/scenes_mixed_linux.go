@@ -119,10 +119,14 @@ var mixedScenes = []Scene{
 		Name:   "a deep tree",
 		Before: []Verb{deep("old", 16, Write("a", "1"), Link("a", "b"), Write("c", "1"))},
 		Run: []Verb{
-			deep("old", 16, Append("b", "2"), Remove("c")), deep("new", 16, Write("n", "1"), Symlink("n", "s")),
+			deep("old", 16, Append("b", "2"), Remove("c")), deep("new", 16, Write("n", "1")),
 			Rename(stem("old"), "renamed"),
 		},
 		Except: map[string]string{"rootless": noRedirect, "seccomp": "what has a path longer than PATH_MAX may not be changed"},
+	},
+	{
+		Name: "a new deep tree",
+		Run:  []Verb{deep("new", 16, Write("n", "1"), Symlink("n", "s"), Link("n", "l"), Mkdir("d")), Rename(stem("new"), stem("neu"))},
 	},
 	{
 		Name:   "long names of any byte",
