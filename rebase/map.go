@@ -3,7 +3,6 @@ package rebase
 import (
 	"bytes"
 	"cmp"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"slices"
@@ -166,68 +165,4 @@ func (pic *picture) writeLanes(b *bytes.Buffer, when string, marks []mark) {
 		}
 		fmt.Fprintf(b, "  %-6s |%s| %s\n", when, lane, name)
 	}
-}
-
-// Sizes of the drawing, in pixels.
-const (
-	svgWidth  = 1200
-	svgLane   = 28
-	svgMargin = 20
-	svgHead   = 24
-)
-
-// WriteSVG draws the same map as a picture. Each image tells its name and
-// addresses when it is pointed at.
-func (p *Plan) WriteSVG(w io.Writer, o MapOptions) error {
-	pictures := p.pictures()
-	lanes := 0
-	for _, pic := range pictures {
-		lanes += 2 * len(pic.lanes)
-	}
-	height := 2*svgMargin + len(pictures)*svgHead + lanes*(svgLane+svgHead)
-	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">`+"\n", svgWidth+2*svgMargin, height)
-	b.WriteString("<style>.hole{fill:#eee}.keep{fill:#4a7dbd}.moved{fill:#4aa564}.clash{fill:#d33}rect{stroke:#fff;stroke-width:.5}</style>\n")
-	y := svgMargin
-	for _, pic := range pictures {
-		y += svgHead
-		fmt.Fprintf(&b, `<text x="%d" y="%d" font-weight="bold">%v %s</text>`+"\n", svgMargin, y-8, pic.machine, pic.ends())
-		for _, side := range []struct {
-			when  string
-			marks []mark
-		}{{"before", pic.before}, {"after", pic.after}} {
-			for layer, name := range pic.lanes {
-				fmt.Fprintf(&b, `<text x="%d" y="%d">%s: %s</text>`+"\n", svgMargin, y+16, side.when, escape(name))
-				y += svgHead
-				pic.writeSVGLane(&b, y, layer, side.marks, o)
-				y += svgLane
-			}
-		}
-	}
-	b.WriteString("</svg>\n")
-	_, err := w.Write(b.Bytes())
-	return err
-}
-
-func (pic *picture) writeSVGLane(b *bytes.Buffer, y, layer int, marks []mark, o MapOptions) {
-	fmt.Fprintf(b, `<rect class="hole" x="%d" y="%d" width="%d" height="%d"/>`+"\n", svgMargin, y, svgWidth, svgLane-4)
-	for _, m := range marks {
-		if m.layer != layer {
-			continue
-		}
-		x := pic.axis.position(m.Low, svgWidth)
-		width := max(1, pic.axis.position(m.High-1, svgWidth)-x)
-		class := map[byte]string{'!': "clash", '=': "moved", '#': "keep"}[m.sign()]
-		fmt.Fprintf(b, `<rect class="%s" x="%d" y="%d" width="%d" height="%d"><title>%s %v</title></rect>`+"\n",
-			class, svgMargin+x, y, width, svgLane-4, escape(m.name), m.Range)
-		if o.Names {
-			fmt.Fprintf(b, `<text x="%d" y="%d" font-size="8">%s</text>`+"\n", svgMargin+x+2, y+14, escape(m.name[strings.LastIndexByte(m.name, '/')+1:]))
-		}
-	}
-}
-
-func escape(s string) string {
-	var b strings.Builder
-	xml.EscapeText(&b, []byte(s)) //nolint:errcheck // a strings.Builder takes everything
-	return b.String()
 }

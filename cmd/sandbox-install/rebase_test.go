@@ -237,7 +237,7 @@ func TestRebaseMaps(t *testing.T) {
 		}
 	}
 	svg := string(b.read("/map.svg"))
-	if strings.Count(svg, `class="clash"`) != 2 || strings.Count(svg, `class="moved"`) != 1 || !strings.Contains(svg, ">a.dll</text>") {
+	if strings.Count(svg, `class="clash box"`) != 2 || strings.Count(svg, `class="moved box"`) != 1 || !strings.Contains(svg, ">a.dll</text>") {
 		t.Errorf("the picture:\n%s", svg)
 	}
 }
