@@ -67,7 +67,7 @@ func checkMoved(t *testing.T, file, moved []byte, base uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := f.Section(".data").Data()
+	data, err := f.Sections[0].Data()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +137,60 @@ func TestMoveRefusesBase(t *testing.T) {
 			}
 			if _, err := m.Move(file, tt.to); err == nil {
 				t.Error("accepted")
+			}
+		})
+	}
+}
+
+// TestOddButRight moves images that are unusual, but leave no doubt.
+func TestOddButRight(t *testing.T) {
+	const reloc, dirs, sections = rebasetest.Data + 2*page, rebasetest.Optional + 112, rebasetest.Optional + 240
+	tests := map[string]func(b []byte) []byte{
+		"blocks in another order": func(b []byte) []byte {
+			one, two := le.Uint32(b[reloc+4:]), le.Uint32(b[dirs+8*dirFixups+4:])
+			copy(b[reloc:], append(bytes.Clone(b[reloc+one:reloc+two]), b[reloc:reloc+one]...))
+			return b
+		},
+		"fixups in another order": func(b []byte) []byte {
+			first := bytes.Clone(b[reloc+8 : reloc+10])
+			copy(b[reloc+8:], b[reloc+14:reloc+16])
+			copy(b[reloc+14:], first)
+			return b
+		},
+		"block at no page": func(b []byte) []byte {
+			le.PutUint32(b[reloc:], page+8)
+			for at := reloc + 8; at < reloc+40; at += 2 {
+				le.PutUint16(b[at:], le.Uint16(b[at:])-8)
+			}
+			return b
+		},
+		"block of size zero at the end": func(b []byte) []byte {
+			b[dirs+8*dirFixups+4] += 8
+			return b
+		},
+		"no virtual sizes": func(b []byte) []byte {
+			clear(b[sections+8:][:4])
+			clear(b[sections+48:][:4])
+			return b
+		},
+		"image size not aligned":       func(b []byte) []byte { le.PutUint32(b[rebasetest.Optional+56:], 3*page+0x123); return b },
+		"sections without names":       func(b []byte) []byte { clear(b[sections:][:8]); clear(b[sections+40:][:8]); return b },
+		"an overlay of an odd length":  func(b []byte) []byte { return append(b, "over"+"lay"...) },
+		"directory outside, of size 0": func(b []byte) []byte { le.PutUint32(b[dirs+8*dirTLS:], 0xfffff000); return b },
+		"a wrong checksum":             func(b []byte) []byte { b[rebasetest.Optional+64]++; return b },
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			file := change(rebasetest.Image(rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340000000, Pages: 2}))
+			moved := mustMove(t, file, 0x7f0000000)
+			checkMoved(t, file, moved, 0x7f0000000)
+			m, err := readBytes(file)
+			if err != nil || len(m.fixups) != 31 {
+				t.Errorf("%d fixups, want 31; %v", len(m.fixups), err)
+			}
+			back, err := Restore(moved, Original{Base: m.Base, CheckSum: m.CheckSum})
+			if err != nil || !bytes.Equal(back, file) {
+				t.Errorf("not restored: %v", err)
 			}
 		})
 	}
@@ -259,6 +313,10 @@ func TestAddresses(t *testing.T) {
 	tests := map[string]func(b []byte){
 		"load configuration":    putLoadConfig,
 		"relative delay import": func(b []byte) { putDelayImport(b, 1) },
+		"not among the directories": func(b []byte) {
+			le.PutUint32(b[rebasetest.Optional+108:], 6)
+			b[rebasetest.Optional+112+8*dirTLS+4] = 40
+		},
 		"tls": func(b []byte) {
 			dir := b[rebasetest.Optional+112+8*dirTLS:]
 			le.PutUint32(dir, page+8) // the first pointer
