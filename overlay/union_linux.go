@@ -21,8 +21,8 @@ import (
 //	volatile     no fsync: what a crash would lose is thrown away anyway
 //
 // metacopy, which may be the kernel's default, would make uppers without content.
-// In a user namespace, without privilege, there is little of it; its notes are
-// user.overlay.* (overlayfs.rst).
+// In a user namespace, without privilege, there is no more than xino and volatile;
+// the notes are user.overlay.* (overlayfs.rst).
 var wanted = []string{"metacopy=off", "index=on", "redirect_dir=on", "xino=on", "nfs_export=on", "volatile"}
 
 // mountOverlay mounts an overlay of lower directories, topmost first, with its
@@ -32,7 +32,7 @@ func mountOverlay(lower []string, r *room, attr uint64) (*os.File, error) {
 	layers := []string{"lowerdir=" + strings.Join(lower, ":"), "upperdir=" + r.path("upper"), "workdir=" + r.path("work")}
 	options := slices.Clone(wanted)
 	if r.userxattr {
-		layers, options = append(layers, "userxattr"), []string{"volatile"}
+		layers, options = append(layers, "userxattr"), []string{"xino=on", "volatile"}
 	}
 	if sameFS(lower[0], r.path("upper")) { // the kernel would log that xino is useless
 		options = slices.DeleteFunc(options, func(o string) bool { return o == "xino=on" })

@@ -125,6 +125,13 @@ var mixedScenes = []Scene{
 		Except: map[string]string{"rootless": noRedirect, "seccomp": "what has a path longer than PATH_MAX may not be changed"},
 	},
 	{
+		Name:   "one file system",
+		Before: []Verb{Write("old", "1"), Mkdir("d"), Write("d/f", "1")},
+		Run: []Verb{
+			Shell(`echo 2 >new; echo 2 >>d/f; for f in old new d d/f; do test "$(stat -c %d "$f")" = "$(stat -c %d .)"; done; find . -xdev -type f ! -name found | sort >found; cp --one-file-system -r d e`),
+		},
+	},
+	{
 		Name: "a new deep tree",
 		Run:  []Verb{deep("new", 16, Write("n", "1"), Symlink("n", "s"), Link("n", "l"), Mkdir("d")), Rename(stem("new"), stem("neu"))},
 	},
