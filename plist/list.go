@@ -79,9 +79,10 @@ const (
 	NoteOutlived NoteKind = "outlived" // a process that was still running when the command had ended
 	NoteLost     NoteKind = "lost"     // something seen that a list or tarball can not hold
 	NoteShared   NoteKind = "shared"   // something of the host that was let in because the user asked
+	NoteForeign  NoteKind = "foreign"  // something that changed meanwhile, but not by the command
 )
 
-var noteKinds = [...]NoteKind{NoteHole, NoteOutlived, NoteLost, NoteShared}
+var noteKinds = [...]NoteKind{NoteHole, NoteOutlived, NoteLost, NoteShared, NoteForeign}
 
 // A Tree opens the content of a list's regular files by entry path.
 //

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +27,9 @@ type harvester struct {
 	links links
 	notes []plist.Note
 	seen  map[string]bool // paths that the walk came by
+
+	began   time.Time // when the command was started
+	foreign []string  // paths that changed since, and that it was not seen to touch
 }
 
 // A fact is what an entry's making needs to know beyond it.
@@ -47,8 +51,8 @@ type file struct {
 
 func (f *file) is(typ fs.FileMode) bool { return f != nil && f.Mode.Type() == typ }
 
-func newHarvester(u *undoer) *harvester {
-	h := &harvester{undoer: u, below: make(map[string][]string), seen: make(map[string]bool)}
+func newHarvester(u *undoer, began time.Time) *harvester {
+	h := &harvester{undoer: u, began: began, below: make(map[string][]string), seen: make(map[string]bool)}
 	known := make(map[string]bool)
 	for _, place := range u.order {
 		for p := place; p != "." && !known[p]; p = path.Dir(p) {
@@ -94,12 +98,17 @@ func (h *harvester) dir(ctx context.Context, place, was string, is, whole bool) 
 		}
 	}
 	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
+	names = slices.Compact(names)
+	for _, name := range names {
 		if err := h.visit(ctx, join(place, name), was, is, whole); err != nil {
 			return err
 		}
 	}
-	return nil
+	touched := slices.ContainsFunc(names, func(name string) bool { _, ok := h.places[join(place, name)]; return ok })
+	if !touched || whole || !is {
+		return nil
+	}
+	return h.verify(place, names)
 }
 
 func (h *harvester) read(at string) ([]string, error) {

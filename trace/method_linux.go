@@ -33,7 +33,7 @@ const (
 
 // blind is what the kernel asks nobody about.
 var blind = []string{
-	"what a daemon outside does when asked over a socket",
+	"what a daemon outside does when asked over a socket, in directories where the command itself does nothing",
 	"what is written through a descriptor that the command was given open",
 	"a path that another thread changes in memory between our look and the kernel's",
 }
@@ -86,6 +86,7 @@ type run struct {
 	recorder *recorder
 	server   *server
 	started  bool
+	began    time.Time
 }
 
 func (r *run) run(ctx context.Context) (*capture.Result, error) {
@@ -149,7 +150,7 @@ func (r *run) execute(ctx context.Context) (*sandbox.Exit, error) {
 	files := sandbox.Files{Stdin: r.cmd.Stdin, Stdout: r.cmd.Stdout, Stderr: r.cmd.Stderr}
 	files.Listener = func(listener *os.File) { r.server, serveErr = serve(listener, r.recorder.decide) }
 	r.recorder.noNewPrivileges = !sandbox.MayFilter()
-	r.started = true
+	r.started, r.began = true, time.Now()
 	exit, err := sandbox.Run(ctx, plan, files)
 	if r.server != nil {
 		serveErr = r.server.close()
@@ -162,14 +163,14 @@ func (r *run) execute(ctx context.Context) (*sandbox.Exit, error) {
 }
 
 func (r *run) harvest(ctx context.Context, u *undoer, k *keeper) (*plist.List, error) {
-	h := newHarvester(u)
+	h := newHarvester(u, r.began)
 	if err := h.harvest(ctx); err != nil {
 		return nil, err
 	}
 	if err := h.contents(ctx, k, r.cmd.Progress); err != nil {
 		return nil, err
 	}
-	list := &plist.List{Entries: h.finish(), Notes: h.notes}
+	list := &plist.List{Entries: h.finish(), Notes: append(h.notes, h.foreignNotes()...)}
 	if err := list.Validate(); err != nil {
 		return nil, fmt.Errorf("harvest: %w", err)
 	}

@@ -272,7 +272,7 @@ func (s *Scene) captured(t *testing.T, m capture.Method, dir string) *capture.Re
 // that only a scene can give rise to.
 func (s *Scene) checkNotes(t *testing.T, notes []plist.Note) {
 	t.Helper()
-	for _, kind := range []plist.NoteKind{plist.NoteLost, plist.NoteOutlived} {
+	for _, kind := range []plist.NoteKind{plist.NoteLost, plist.NoteOutlived, plist.NoteForeign} {
 		var got []plist.Note
 		for _, n := range notes {
 			if n.Kind == kind {
