@@ -5,7 +5,7 @@ PORTABLE := ./...
 SYSTEMS := linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 netbsd/amd64 openbsd/amd64 windows/amd64
 CONCURRENT = $(shell grep -rlE --include='*.go' --exclude-dir=e2e '^[[:space:]]*go [a-z]|errgroup' . | xargs -n 1 dirname | sort -u)
 
-.PHONY: build setup demo test lint cross fuzz race user e2e-all nasty bench clean
+.PHONY: build setup demo test lint cross fuzz race user e2e-all nasty images bench clean
 
 build: # makes ./sandbox-install
 	go build -o sandbox-install ./cmd/sandbox-install
@@ -48,6 +48,9 @@ e2e-all: setup # every installer; half an hour the first time
 
 nasty: setup build # the nasty cases, if they are beside the repository
 	e2e/nasty.sh ./sandbox-install
+
+images: setup build # the PE images of many Debian packages, or of IMAGES, moved and judged
+	e2e/images.sh ./sandbox-install $(IMAGES)
 
 bench: setup # ratios to native copying and to tar --zstd
 	go test -run '^$$' -bench . -benchtime 1x -timeout 3h ./e2e

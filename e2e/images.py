@@ -14,8 +14,8 @@ moved by the real binary, and judged by programs that share no code with it:
 - what is refused has to be told with a reason, and to be left byte for byte;
 - a second run has to write nothing, and undo to give every file back.
 
-What is missing of these programs is an error: scripts/setup and python3-pefile
-bring them all.
+What is missing of these programs is an error: scripts/setup and images.sh bring
+them all.
 """
 
 import array

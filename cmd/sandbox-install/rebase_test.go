@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"debug/pe"
 	"encoding/json"
 	"errors"
 	"io"
@@ -318,11 +319,11 @@ func (b *rebaseBed) tarballOf(name string, paths ...string) {
 }
 
 // TestRebaseUnpack unpacks two images for one base: one of them arrives moved,
-// recorded, and declared to the root's own records.
+// without its signature, recorded, and declared to the root's own records.
 func TestRebaseUnpack(t *testing.T) {
 	b := newRebaseBed(t, map[string]rebasetest.Options{
 		"/a.dll": {Machine: rebasetest.AMD64, Base: 0x180000000, Pages: 2},
-		"/b.dll": {Machine: rebasetest.AMD64, Base: 0x180000000},
+		"/b.dll": {Machine: rebasetest.AMD64, Base: 0x180000000, DLLFlags: 0x40, Signature: []byte("8 bytes.")},
 	})
 	b.write("/c.txt", []byte("text\n"))
 	b.tarballOf("/dlls.tar", "a.dll", "b.dll", "c.txt")
@@ -339,7 +340,12 @@ func TestRebaseUnpack(t *testing.T) {
 	if _, err := os.Stat(b.dir + "/db"); err == nil {
 		t.Error("plan wrote the database")
 	}
-	main("unpack --root DIR/target --rebase-db DIR/db DIR/dlls.tar")
+	main("unpack --root DIR/target --rebase-db DIR/db --rebase-drop-signature --rebase-clear-dynamic-base DIR/dlls.tar")
+	if file, err := pe.Open(b.dir + "/target/b.dll"); err != nil {
+		t.Error(err)
+	} else if h := file.OptionalHeader.(*pe.OptionalHeader64); h.DllCharacteristics != 0 || h.DataDirectory[4].Size != 0 || errors.Join(file.Close()) != nil {
+		t.Errorf("flags %#x, signature %+v", h.DllCharacteristics, h.DataDirectory[4])
+	}
 	main("check --root DIR/target")
 	main("rebase check --root DIR/target --db DIR/db")
 	if bytes.Equal(b.read("/b.dll"), b.read("/target/b.dll")) || !bytes.Equal(b.read("/c.txt"), b.read("/target/c.txt")) {

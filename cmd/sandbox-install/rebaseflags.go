@@ -58,18 +58,25 @@ func (f *rebaseFlags) registerFiles(cmd *cobra.Command) {
 }
 
 func (f *rebaseFlags) registerPolicy(cmd *cobra.Command) {
+	f.registerChanges(cmd, "")
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.rooms, "room", nil, "`MACHINE=LOW-HIGH`: where images are placed, instead of the target's range")
+	flags.StringArrayVar(&f.keepOuts, "keep-out", nil, "`LOW-HIGH`: addresses to leave free; may be repeated")
+	flags.StringArrayVar(&f.pins, "pin", nil, "`PATTERN[=BASE]`: images that stay where they are, or go to BASE; may be repeated")
+	flags.BoolVar(&f.policy.Compact, "compact", false, "place all images anew, those recorded as well")
+}
+
+// registerChanges registers what a capture may ask for as well: there the names
+// begin with prefix.
+func (f *rebaseFlags) registerChanges(cmd *cobra.Command, prefix string) {
 	for _, t := range rebase.Targets {
 		f.target.allowed = append(f.target.allowed, string(t))
 	}
 	flags := cmd.Flags()
-	flags.Var(&f.target, "target", "system the images are for (default cygwin for an rbii database, else windows)")
-	flags.StringArrayVar(&f.rooms, "room", nil, "`MACHINE=LOW-HIGH`: where images are placed, instead of the target's range")
-	flags.StringArrayVar(&f.keepOuts, "keep-out", nil, "`LOW-HIGH`: addresses to leave free; may be repeated")
-	flags.StringArrayVar(&f.pins, "pin", nil, "`PATTERN[=BASE]`: images that stay where they are, or go to BASE; may be repeated")
-	flags.BoolVar(&f.policy.DropSignature, "drop-signature", false, "move signed images, too, without their signature")
-	flags.BoolVar(&f.policy.ClearDynamic, "clear-dynamic-base", false, "take the flags DYNAMICBASE and HIGH_ENTROPY_VA, by which the loader ignores the base, from all images that may change")
-	flags.BoolVar(&f.policy.Compact, "compact", false, "place all images anew, those recorded as well")
-	must(cmd.RegisterFlagCompletionFunc("target", f.target.complete))
+	flags.Var(&f.target, prefix+"target", "system the images are for (default cygwin for an rbii database, else windows)")
+	flags.BoolVar(&f.policy.DropSignature, prefix+"drop-signature", false, "move signed images, too, without their signature")
+	flags.BoolVar(&f.policy.ClearDynamic, prefix+"clear-dynamic-base", false, "take the flags DYNAMICBASE and HIGH_ENTROPY_VA, by which the loader ignores the base, from all images that may change")
+	must(cmd.RegisterFlagCompletionFunc(prefix+"target", f.target.complete))
 }
 
 // completePolicy turns the flags into the policy.

@@ -22,15 +22,9 @@ import (
 type rebaseOption struct{ flags rebaseFlags }
 
 func (o *rebaseOption) register(cmd *cobra.Command) {
-	f := &o.flags
-	f.format.value = string(rebase.FormatText)
-	for _, t := range rebase.Targets {
-		f.target.allowed = append(f.target.allowed, string(t))
-	}
-	fl := cmd.Flags()
-	o.registerDatabases(fl, "move the captured DLLs to addresses of their own, recorded in this `FILE`")
-	fl.Var(&f.target, "rebase-target", "with --rebase-db, system the DLLs are for")
-	must(cmd.RegisterFlagCompletionFunc("rebase-target", f.target.complete))
+	o.flags.format.value = string(rebase.FormatText)
+	o.registerDatabases(cmd.Flags(), "move the captured DLLs to addresses of their own, recorded in this `FILE`")
+	o.flags.registerChanges(cmd, "rebase-")
 }
 
 func (o *rebaseOption) registerDatabases(fl *pflag.FlagSet, usage string) {
