@@ -35,7 +35,6 @@ import pefile
 HERE = pathlib.Path(__file__).parent
 WIDTH = {3: 4, 10: 8}  # of IMAGE_REL_BASED_HIGHLOW and DIR64
 BITS = {"i386": 32, "x86-64": 64}
-FLAGS = 0x60  # DYNAMIC_BASE and HIGH_ENTROPY_VA
 WINE32 = "/usr/local/lib/sandbox-install/wine32"
 VARIANTS = [
     ["--target=wine"],  # moves what collides
@@ -100,8 +99,9 @@ def moved_right(before, after, flags):
         put(want, certificates.get_file_offset(), 8, 0)
     base = opt.get_field_absolute_offset("ImageBase")
     put(want, base, 8 if opt.Magic == 0x20B else 4, new.OPTIONAL_HEADER.ImageBase)
-    if "--clear-dynamic-base" in flags:
-        put(want, opt.get_field_absolute_offset("DllCharacteristics"), 2, opt.DllCharacteristics & ~FLAGS)
+    if "--clear-dynamic-base" in flags:  # ARM64 does not go without DYNAMIC_BASE
+        cleared = 0x20 if old.FILE_HEADER.Machine == 0xAA64 else 0x60
+        put(want, opt.get_field_absolute_offset("DllCharacteristics"), 2, opt.DllCharacteristics & ~cleared)
     at = opt.get_field_absolute_offset("CheckSum")
     put(want, at, 4, 0)
     if opt.CheckSum:

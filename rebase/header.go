@@ -59,6 +59,7 @@ const (
 
 	dllHighEntropy = 0x0020 // IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA
 	dllDynamicBase = 0x0040 // IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE
+	dllIntegrity   = 0x0080 // IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY
 
 	dirCertificate = 4
 	dirFixups      = 5
@@ -325,8 +326,14 @@ func (h *Header) offset(rva, n uint64) (int64, bool) {
 }
 
 // asks returns which of the flags the image has that ask the loader to choose
-// another base at random.
-func (h *Header) asks() uint16 { return h.dllFlags & (dllDynamicBase | dllHighEntropy) }
+// another base at random, and may be cleared: ARM64 does not go without
+// DYNAMICBASE (link's /DYNAMICBASE).
+func (h *Header) asks() uint16 {
+	if h.Machine == ARM64 {
+		return h.dllFlags & dllHighEntropy
+	}
+	return h.dllFlags & (dllDynamicBase | dllHighEntropy)
+}
 
 // span returns what the image takes at its base.
 func (h *Header) span() Range { return spanAt(h.Base, h.Size) }

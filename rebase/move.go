@@ -171,6 +171,9 @@ func (h *Header) Unsign(file []byte) (unsigned, signature []byte, err error) {
 func (h *Header) checkSignature() *Fixed {
 	dir := h.dirs[dirCertificate] // unlike the others, it holds a file offset
 	at, end := int64(dir.rva), int64(dir.rva)+int64(dir.size)
+	if h.dllFlags&dllIntegrity != 0 {
+		return &Fixed{RuleSigned, "it is signed, and asks the loader to insist on that"}
+	}
 	if end != h.Length || at < h.sectionsEndAt {
 		return &Fixed{RuleSigned, "it is signed, and the signature is not the end of the file"}
 	}

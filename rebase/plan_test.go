@@ -468,8 +468,9 @@ func TestClearDynamic(t *testing.T) {
 		"/b.dll": {Machine: rebasetest.AMD64, Base: 0x300000000, DLLFlags: 0x140},
 		"/c.dll": {Machine: rebasetest.AMD64, Base: 0x300000000, DLLFlags: 0x100, NoSum: true},
 		"/d.dll": {Machine: rebasetest.AMD64, Base: 0x340000000, DLLFlags: 0x40, Signature: []byte("signed..")},
+		"/e.dll": {Machine: rebasetest.ARM64, Base: 0x300000000, DLLFlags: 0x60},
 	})
-	names := []string{"/a.dll", "/b.dll", "/c.dll", "/d.dll"}
+	names := []string{"/a.dll", "/b.dll", "/c.dll", "/d.dll", "/e.dll"}
 	b.apply(Policy{}, names...)
 	if h, err := readBytes(b.read("/b.dll")); err != nil || h.dllFlags != 0x140 {
 		t.Fatalf("not asked to clear: flags %#x, %v", h.dllFlags, err)
@@ -478,11 +479,11 @@ func TestClearDynamic(t *testing.T) {
 	b.apply(Policy{}, "/b.dll")
 
 	plan := b.apply(Policy{ClearDynamic: true}, names...)
-	if got := told(plan); got != "/a.dll move 0x300000000\n/b.dll move 0x3fffe0000\n/c.dll move 0x3fffc0000\n/d.dll left signed\n" {
+	if got := told(plan); got != "/a.dll move 0x300000000\n/b.dll move 0x3fffe0000\n/c.dll move 0x3fffc0000\n/d.dll left signed\n/e.dll move 0x300000000\n" {
 		t.Errorf("got\n%s", got)
 	}
-	for _, name := range names[:3] {
-		if h, err := readBytes(b.read(name)); err != nil || h.dllFlags != 0x100 {
+	for name, want := range map[string]uint16{"/a.dll": 0x100, "/b.dll": 0x100, "/c.dll": 0x100, "/e.dll": 0x40} {
+		if h, err := readBytes(b.read(name)); err != nil || h.dllFlags != want {
 			t.Errorf("%s: flags %#x, %v", name, h.dllFlags, err)
 		}
 	}
