@@ -1,6 +1,7 @@
 package rebase
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -55,13 +56,12 @@ func (m *Image) checkLoadConfig(r io.ReaderAt) error {
 	if m.wide {
 		pointers, metadata = configPointers64, 200
 	}
-	head, err := m.read(r, uint64(dir.rva), 4)
+	length, err := m.plain(r, uint64(dir.rva), 4) // that of the directory was once fixed
 	if err != nil {
 		return err
 	}
-	length := uint64(le.Uint32(head)) // the directory's own was once fixed
 	if length >= metadata+m.pointer() {
-		if p, err := m.value(r, uint64(dir.rva)+metadata, m.pointer()); p != 0 || err != nil {
+		if p, err := m.plain(r, uint64(dir.rva)+metadata, m.pointer()); p != 0 || err != nil {
 			return errors.Join(err, errors.New("it holds code for two machines"))
 		}
 	}
@@ -76,22 +76,32 @@ func (m *Image) checkLoadConfig(r io.ReaderAt) error {
 	return nil
 }
 
-// checkDelayImports looks at the descriptors of 32 bytes. What is in one is
-// relative to the image unless bit 0 of its first word is clear.
+// checkDelayImports looks at the descriptors of 32 bytes: attributes, the name,
+// five more, a time stamp. They are relative to the image unless bit 0 of the
+// attributes is clear.
 func (m *Image) checkDelayImports(r io.ReaderAt) error {
 	dir := m.dirs[dirDelayImport]
 	for at := uint64(dir.rva); at+32 <= uint64(dir.rva)+uint64(dir.size); at += 32 {
-		d, err := m.read(r, at, 32)
+		attributes, err := m.plain(r, at, 4)
 		if err != nil {
 			return err
 		}
-		if le.Uint32(d[4:]) == 0 { // the name: this is the end
-			break
+		name, err := m.value(r, at+4, 4)
+		if err != nil {
+			return err
 		}
-		for i := uint64(4); d[0]&1 == 0 && i < 28; i += 4 {
-			if err := m.checkFixed(r, "delay import", at+i, 4); err != nil {
+		for i := at + 4; i < at+28; i += 4 {
+			if attributes&1 != 0 || name == 0 {
+				_, err = m.plain(r, i, 4)
+			} else {
+				err = m.checkFixed(r, "delay import", i, 4)
+			}
+			if err != nil {
 				return err
 			}
+		}
+		if name == 0 {
+			break
 		}
 	}
 	return nil
@@ -100,15 +110,37 @@ func (m *Image) checkDelayImports(r io.ReaderAt) error {
 // checkFixed refuses an address, if there is one, without its fixup.
 func (m *Image) checkFixed(r io.ReaderAt, where string, rva, width uint64) error {
 	v, err := m.value(r, rva, width)
-	if err != nil || v == 0 {
+	if err != nil {
 		return err
 	}
 	at, _ := m.offset(rva, width)
-	i, found := slices.BinarySearchFunc(m.fixups, at, func(f fixup, at int64) int { return int(f.at - at) })
-	if !found || m.fixups[i].width() != width {
-		return fmt.Errorf("no fixup for an address in its %s, at %#x", where, rva)
+	f, found := m.fixupIn(at, at+int64(width))
+	if v == 0 && !found || found && f.at == at && f.width() == width {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("no fixup for an address in its %s, at %#x", where, rva)
+}
+
+// plain reads a number that a move must not change.
+func (m *Image) plain(r io.ReaderAt, rva, width uint64) (uint64, error) {
+	v, err := m.value(r, rva, width)
+	if err != nil {
+		return 0, err
+	}
+	at, _ := m.offset(rva, width)
+	if _, found := m.fixupIn(at, at+int64(width)); found {
+		return 0, fmt.Errorf("a fixup for what is no address, at %#x", rva)
+	}
+	return v, nil
+}
+
+// fixupIn returns the first fixup that has a byte in a part of the file.
+func (m *Image) fixupIn(from, to int64) (fixup, bool) {
+	i, _ := slices.BinarySearchFunc(m.fixups, from, func(f fixup, from int64) int { return cmp.Compare(f.end(), from+1) })
+	if i < len(m.fixups) && m.fixups[i].at < to {
+		return m.fixups[i], true
+	}
+	return fixup{}, false
 }
 
 // pointer returns the width of an address.

@@ -251,8 +251,10 @@ func TestFixed(t *testing.T) {
 			le.PutUint32(b[dirs+8*dirTLS:], page+16) // right behind the first pointer, which has one
 			b[dirs+8*dirTLS+4] = 40
 		}},
-		"cookie without fixup":  {RuleFixups, func(b []byte) { putLoadConfig(b); b[rebasetest.Data+0x40+88] = 1 }},
-		"absolute delay import": {RuleFixups, func(b []byte) { putDelayImport(b, 0) }},
+		"cookie without fixup":   {RuleFixups, func(b []byte) { putLoadConfig(b); b[rebasetest.Data+0x40+88] = 1 }},
+		"fixup half in a cookie": {RuleFixups, func(b []byte) { putLoadConfig(b); le.PutUint16(b[reloc+8:], kindDir64<<12|(0x40+88-4)) }},
+		"fixup in a length":      {RuleFixups, func(b []byte) { putLoadConfig(b); le.PutUint16(b[reloc+8:], kindDir64<<12|(0x40-4)) }},
+		"absolute delay import":  {RuleFixups, func(b []byte) { putDelayImport(b, 0) }},
 		"sections share bytes": {RuleFixups, func(b []byte) {
 			le.PutUint32(b[rebasetest.Optional+240+40+20:], uint32(reloc-0x200))
 			le.PutUint32(b[dirs+8*dirFixups:], 2*page+0x200)
