@@ -9,7 +9,7 @@
 //
 // To add a machine: a constant in header.go, its width in check, its ranges in
 // [Target.Place]. To add a rule by which an image is left alone: a [Rule], its
-// test in fixed or readFixups, and a case in TestFixed.
+// test in fixed, readFixups or checkAddresses, and a case in TestFixed.
 //
 // What it promises:
 //
