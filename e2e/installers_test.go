@@ -80,7 +80,7 @@ setup(name="tool", version="1", packages=["tool"], entry_points={"console_script
 	{
 		name: "ncurses", packages: []string{"g++"}, // thousands of small files and links
 		fetch: debianSource("ncurses"), build: "./configure --with-shared --without-debug && make", install: "make install",
-		volatile: []string{auxCache}, secrets: true,
+		volatile: []string{auxCache, "usr/share/man/man*/*.gz"}, secrets: true, // gzip(1) keeps names, with the number of a process
 	},
 	{
 		name: "git", packages: []string{"zlib1g-dev"}, // one program by a hundred names

@@ -3,23 +3,24 @@ package e2e
 import (
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// TestHashdiff is law L3 on real installers: hashdiff and overlay make the same list
-// and the same tarball, byte for byte, in a copy of a root and on a live system,
-// which is afterwards what it was.
-func TestHashdiff(t *testing.T) {
+// TestAgreement is law L3 on real installers: hashdiff and seccomp make the same list
+// and the same tarball as overlay, byte for byte, in a copy of a root and on a live
+// system, which is afterwards what it was.
+func TestAgreement(t *testing.T) {
 	require(t, "root", "overlay", "debian", "judges")
 	for _, in := range installers {
 		if in.quick || *all {
-			t.Run(in.name, func(t *testing.T) { testHashdiff(t, in) })
+			t.Run(in.name, func(t *testing.T) { testAgreement(t, in) })
 		}
 	}
 }
 
-func testHashdiff(t *testing.T, in installer) {
+func testAgreement(t *testing.T, in installer) {
 	base := newRoot(t, in)
 	output(t, ".", "cp", "-p", binary, filepath.Join(base, "usr/bin"))
 	flags := []string{"--name", "thing", "--version", "1", "--include", "/**"}
@@ -46,15 +47,14 @@ func testHashdiff(t *testing.T, in installer) {
 		sameFile(t, how, want.plist, got.plist)
 		sameFile(t, how, want.tarball, got.tarball)
 	}
-	same("in a copy of the root", inRoot("hashdiff"))
+	same("hashdiff in a copy of the root", inRoot("hashdiff"))
 
 	before := takePicture(t, base).elsewhere() // what is put back may have another inode
-	same("on the live system", capture(func(out string) *exec.Cmd {
-		return entered(base, out, in.at(shellWords(append(
-			append([]string{"sandbox-install", "run", "--method", "hashdiff", "--roll-back", "-o", "/srv"}, flags...),
-			"--", "sh", "-euc", in.install))))
-	}))
-	samePicture(t, "places not rolled back", before, takePicture(t, base).elsewhere())
+	for method, more := range map[string][]string{"hashdiff": {"--roll-back"}, "seccomp": nil} {
+		args := slices.Concat([]string{"sandbox-install", "run", "--method", method, "-o", "/srv"}, flags, more, []string{"--", "sh", "-euc", in.install})
+		same(method+" on the live system", capture(func(out string) *exec.Cmd { return entered(base, out, in.at(shellWords(args))) }))
+		samePicture(t, "places not put back by "+method, before, takePicture(t, base).elsewhere())
+	}
 }
 
 // sameFile reports whether two files hold the same.
