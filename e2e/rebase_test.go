@@ -13,13 +13,11 @@ import (
 	"github.com/sandbox-install/sandbox-install/internal/winetest"
 )
 
-// TestRebaseInstallers takes DLLs from Windows installers to a running process:
-// two installers bring the same four, are captured with --rebase-db, and their
-// packages put into a Windows. Its loader moves none of them.
-func TestRebaseInstallers(t *testing.T) {
-	require(t, "root", "overlay", "judges")
-	w := winetest.New32(t)
-	w.Run(t, "wineboot", "-i")
+// winRebase takes DLLs from Windows installers to a running process: two installers
+// bring the same four, are captured with --rebase-db, and their packages put into a
+// Windows, which is moved for that. Its loader moves none of them.
+func winRebase(t *testing.T, w *winetest.Wine) {
+	require(t, "overlay")
 	b := newRebaseBed(t, w)
 	w.Stop(t)
 	programs := filepath.Join(w.Dir, "Program Files")

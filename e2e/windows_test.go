@@ -18,7 +18,7 @@ import (
 func newWindows(t *testing.T) *winetest.Wine {
 	t.Helper()
 	compiler := need.Program(t, "wine", "x86_64-w64-mingw32-gcc")
-	w := winetest.New(t)
+	w := winetest.New32(t)
 	w.Run(t, "wineboot", "-i")
 	output(t, ".", compiler, "-shared", "-O1", "-o", filepath.Join(w.Dir, `windows/system32/bcryptprimitives.dll`),
 		"testdata/windows/bcryptprimitives.c", "-ladvapi32")
@@ -37,12 +37,13 @@ func lines(out string) []string {
 	return found
 }
 
-// TestWindows runs the Windows binary.
+// TestWindows runs the Windows binary, and takes DLLs into a Windows.
 func TestWindows(t *testing.T) {
 	require(t, "root", "judges")
 	w := newWindows(t)
 	t.Run("snapshot", func(t *testing.T) { winSnapshot(t, w) })
 	t.Run("installer", func(t *testing.T) { winInstaller(t, w) })
+	t.Run("rebase", func(t *testing.T) { winRebase(t, w) })
 }
 
 // winSnapshot compares a tree with a snapshot of it that another way of writing its
