@@ -24,6 +24,10 @@
 //   - The result depends on the set of files and on the databases, not on the
 //     order of arguments or on how many workers there are.
 //
+// What it does not see: an image elsewhere that was bound to one that moves, as
+// before Windows 8. Since the time stamp is kept, a loader of that time trusts the
+// old addresses.
+//
 // Lock order: the database's lock is taken before anything is read that a plan
 // depends on, and held until the plan is carried out. There is only one: the
 // databases of other layers are read, never written, and not locked.

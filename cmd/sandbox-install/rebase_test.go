@@ -357,6 +357,21 @@ func TestRebaseUnpack(t *testing.T) {
 	}
 }
 
+// TestRebaseSigned names the flag that moves a signed image, and then moves it.
+func TestRebaseSigned(t *testing.T) {
+	b := newRebaseBed(t, map[string]rebasetest.Options{
+		"/a.dll": {Machine: rebasetest.AMD64, Base: 0x180000000, Pages: 2, Signature: []byte("8 bytes.")},
+		"/b.dll": {Machine: rebasetest.AMD64, Base: 0x180000000, Signature: []byte("8 bytes.")},
+	})
+	const hint = "hint: --drop-signature moves"
+	if got := b.run(1, "apply --db DIR/db --root DIR DIR/a.dll DIR/b.dll"); !strings.Contains(got, hint) {
+		t.Errorf("got %s", got)
+	}
+	if got := b.run(0, "apply --db DIR/db --root DIR --drop-signature DIR/a.dll DIR/b.dll"); strings.Contains(got, hint) || !strings.Contains(got, "move /b.dll") {
+		t.Errorf("got %s", got)
+	}
+}
+
 // TestRebaseRun captures an installation of two DLLs and unpacks what comes out.
 func TestRebaseRun(t *testing.T) {
 	need.Root(t)

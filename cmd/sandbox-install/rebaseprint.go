@@ -67,11 +67,20 @@ func (s *rebaseSession) printPlacements(placements []rebase.Placement) error {
 	} else {
 		fmt.Fprintf(s.stdio.err, "sandbox-install: %d moved, %d kept, %d left alone, %d skipped, %d failed\n",
 			counts[rebase.Move], counts[rebase.Keep], counts[rebase.Left], counts[rebase.Skip], counts[rebase.Fail])
+		s.hintSigned(s.stdio, placements, "--drop-signature")
 	}
 	if counts[rebase.Fail] > 0 {
 		return exitFindings
 	}
 	return nil
+}
+
+// hintSigned names the flag that would move what only its signature keeps.
+func (s *rebaseSession) hintSigned(stdio *stdio, placements []rebase.Placement, flag string) {
+	signed := func(p rebase.Placement) bool { return p.Action == rebase.Fail && p.Rule == rebase.RuleSigned }
+	if !s.policy.DropSignature && slices.ContainsFunc(placements, signed) {
+		fmt.Fprintf(stdio.err, "hint: %s moves signed images, too, without their signature\n", flag)
+	}
 }
 
 func placementLine(p *rebase.Placement) string {

@@ -69,6 +69,7 @@ func (o *rebaseOption) move(ctx context.Context, stdio *stdio, files *capturedFi
 			fmt.Fprintf(stdio.err, "sandbox-install: rebase: %s\n", placementLine(p))
 		}
 	}
+	r.session.hintSigned(stdio, r.captured.Placements, "--rebase-drop-signature")
 	return r, nil
 }
 
