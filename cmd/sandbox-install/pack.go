@@ -164,11 +164,14 @@ func (f *packFlags) classify(l *plist.List) {
 	}
 }
 
-// pack classifies, writes both files and prints the summary. Both appear when
+// pack classifies, records dependencies, writes both files and prints the summary. Both appear when
 // both are whole, or neither does; only a name that the chosen text form can not
 // hold leaves the tarball alone, in which it is kept.
 func (f *packFlags) pack(ctx context.Context, stdio *stdio, s *summary, files capturedFiles) error {
 	f.classify(files.list)
+	if err := dialect.Depend(files.list, files.tree); err != nil {
+		return err
+	}
 	rebased, err := f.rebase.move(ctx, stdio, &files)
 	if err != nil {
 		return err

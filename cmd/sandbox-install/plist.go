@@ -16,7 +16,7 @@ func plistCommand(stdio *stdio) *cobra.Command {
 		Short: "Print, convert, check, compare, write and merge packing lists",
 	}
 	cmd.AddCommand(printCommand(stdio), plistConvertCommand(stdio), plistCheckCommand(stdio), plistDiffCommand(stdio),
-		plistPortCommand(stdio), plistDepsCommand(stdio), plistUpdateCommand(stdio), plistMergeCommand(stdio), plistMatrixCommand(stdio))
+		plistPortCommand(stdio), plistDepsCommand(stdio), plistUpdateCommand(stdio), plistMergeCommand(stdio))
 	return cmd
 }
 

@@ -18,46 +18,10 @@ import (
 // treeFormats are the formats of ports trees.
 var treeFormats = []string{"pkgsrc", "freebsd", "openbsd"}
 
-// mergeOutput says where a merged list goes.
-type mergeOutput struct {
-	format        *oneOf
-	dir, makefile string
-}
-
-func (o *mergeOutput) register(cmd *cobra.Command) {
-	o.format = &oneOf{"pkgsrc", treeFormats}
-	f := cmd.Flags()
-	f.StringVar(&o.dir, "dir", "", "write the list and its fragments into this directory")
-	f.StringVar(&o.makefile, "makefile", "", "write the lines for the Makefile to this file, not to the standard error")
-	f.Var(o.format, "plist-format", "text form to print, and of lists that are no captures")
-	must(cmd.RegisterFlagCompletionFunc("plist-format", o.format.complete))
-}
-
-func (o *mergeOutput) check() error {
-	if o.format.value == "openbsd" && o.dir == "" {
-		return usagef("OpenBSD's conditions are files: --dir DIR")
-	}
-	return nil
-}
-
-// merge merges lists, "OPTIONS:FILE" each, and writes what comes out.
-func (o *mergeOutput) merge(stdio *stdio, when []string) error {
-	merged, err := mergeFiles(o.format.value, when)
-	if err != nil {
-		return err
-	}
-	for _, r := range merged.Ambiguous {
-		fmt.Fprintf(stdio.err, "sandbox-install: %s: %s\n", r.Path, r.Text)
-	}
-	if err := writeMakefile(stdio, o.makefile, merged.Makefile(o.format.value)); err != nil {
-		return err
-	}
-	return writeMerged(stdio, o.format.value, o.dir, merged)
-}
-
 func plistMergeCommand(stdio *stdio) *cobra.Command {
 	var when []string
-	output := &mergeOutput{}
+	var dir, makefile string
+	format := &oneOf{"pkgsrc", treeFormats}
 	cmd := &cobra.Command{
 		Use:   "merge --when [OPTION,...]:FILE --when ...",
 		Short: "Find the condition of each entry from captures with different options",
@@ -77,58 +41,75 @@ OpenBSD's conditions are files of their own, PFRAG.x: there --dir is needed.`,
 			if len(when) == 0 {
 				return usagef("nothing to merge: --when OPTIONS:FILE")
 			}
-			if err := output.check(); err != nil {
+			if format.value == "openbsd" && dir == "" {
+				return usagef("OpenBSD's conditions are files: --dir DIR")
+			}
+			merged, err := mergeFiles(stdio, format.value, when)
+			if err != nil {
 				return err
 			}
-			return output.merge(stdio, when)
+			if err := writeMakefile(stdio, makefile, merged.Makefile(format.value)); err != nil {
+				return err
+			}
+			return writeMerged(stdio, format.value, dir, merged)
 		},
 	}
-	output.register(cmd)
-	cmd.Flags().StringArrayVar(&when, "when", nil, "options that were on, and the list of that capture")
+	f := cmd.Flags()
+	f.StringVar(&dir, "dir", "", "write the list and its fragments into this directory")
+	f.StringVar(&makefile, "makefile", "", "write the lines for the Makefile to this file, not to the standard error")
+	f.Var(format, "plist-format", "text form to print, and of lists that are no captures")
+	must(cmd.RegisterFlagCompletionFunc("plist-format", format.complete))
+	f.StringArrayVar(&when, "when", nil, "options that were on, and the list of that capture")
 	return cmd
 }
 
-func mergeFiles(format string, when []string) (*dialect.Merged, error) {
+// mergeFiles merges lists, "OPTIONS:FILE" each, and tells what is not sure.
+func mergeFiles(stdio *stdio, format string, when []string) (*dialect.Merged, error) {
 	var variants []dialect.Variant
+	var ports []*dialect.Port
 	for _, arg := range when {
 		options, name, ok := strings.Cut(arg, ":")
 		if !ok || name == "" {
 			return nil, usagef("--when %q: want OPTIONS:FILE", arg)
 		}
-		items, err := readItems(format, name)
+		port, err := readPort(format, name)
 		if err != nil {
 			return nil, err
 		}
-		v := dialect.Variant{Options: make(dialect.Assignment), Items: items}
+		v := dialect.Variant{Options: make(dialect.Assignment), Items: port.Items, Makefile: port.Makefile}
 		for option := range strings.SplitSeq(options, ",") {
 			if option != "" {
 				v.Options[strings.ToLower(option)] = true
 			}
 		}
-		variants = append(variants, v)
+		variants, ports = append(variants, v), append(ports, port)
 	}
-	return dialect.Merge(variants)
+	merged, err := dialect.Merge(variants)
+	if err != nil {
+		return nil, err
+	}
+	tellPorts(stdio, ports...)
+	for _, r := range merged.Ambiguous {
+		fmt.Fprintf(stdio.err, "sandbox-install: %s: %s\n", r.Path, r.Text)
+	}
+	return merged, nil
 }
 
-// readItems reads a capture, or a list in the given format.
-func readItems(format, name string) ([]dialect.Item, error) {
+// readPort reads a capture, or a list in the given format.
+func readPort(format, name string) (*dialect.Port, error) {
 	b, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
 	if isCapture(b) {
-		port, err := newPort(format, []string{name}, nil)
-		if err != nil {
-			return nil, err
-		}
-		return port.Items, nil
+		return newPort(format, []string{name}, nil)
 	}
 	doc, err := dialect.Parse(format, string(b))
 	if err != nil {
 		return nil, err
 	}
 	items, err := doc.Items()
-	return items, wrap(name, err)
+	return &dialect.Port{Items: items}, wrap(name, err)
 }
 
 // isCapture tells a tarball, compressed or not, or a native list from another text.
@@ -154,25 +135,39 @@ func writeMakefile(stdio *stdio, name string, lines []string) error {
 	return nil
 }
 
-// writeMerged prints the list, or writes it into dir.
-func writeMerged(stdio *stdio, format, dir string, merged *dialect.Merged) error {
-	if dir == "" {
-		return dialect.WriteItems(stdio.out, format, merged.Items)
+// mainList is the name of a tree's list.
+func mainList(format string) string {
+	if format == "freebsd" {
+		return "pkg-plist"
 	}
-	files := map[string][]dialect.Item{"PLIST": merged.Items}
-	switch format {
-	case "openbsd":
+	return "PLIST"
+}
+
+// mergedTexts returns the list and its fragments by name.
+func mergedTexts(format string, merged *dialect.Merged) (map[string][]byte, error) {
+	files := map[string][]dialect.Item{mainList(format): merged.Items}
+	if format == "openbsd" {
 		files = dialect.Fragments(merged.Items)
-	case "freebsd":
-		files = map[string][]dialect.Item{"pkg-plist": merged.Items}
 	}
 	texts := make(map[string][]byte)
 	for name, items := range files {
 		var b bytes.Buffer
 		if err := dialect.WriteItems(&b, format, items); err != nil {
-			return wrap(name, err)
+			return nil, wrap(name, err)
 		}
 		texts[name] = b.Bytes()
+	}
+	return texts, nil
+}
+
+// writeMerged prints the list, or writes it into dir.
+func writeMerged(stdio *stdio, format, dir string, merged *dialect.Merged) error {
+	if dir == "" {
+		return dialect.WriteItems(stdio.out, format, merged.Items)
+	}
+	texts, err := mergedTexts(format, merged)
+	if err != nil {
+		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err

@@ -39,12 +39,7 @@ does so only where nothing else is likely. What stays open is told.`,
 			if err != nil {
 				return err
 			}
-			for _, r := range port.Dropped {
-				fmt.Fprintf(stdio.err, "dropped: %s: %s\n", r.Path, r.Text)
-			}
-			for _, r := range port.Remarks {
-				fmt.Fprintf(stdio.err, "note: %s\n", strings.TrimPrefix(r.Path+": "+r.Text, ": "))
-			}
+			tellPorts(stdio, port)
 			if err := writeMakefile(stdio, makefile, port.Makefile); err != nil {
 				return err
 			}
@@ -57,6 +52,25 @@ does so only where nothing else is likely. What stays open is told.`,
 	f.Var(format, "plist-format", "the ports tree")
 	must(cmd.RegisterFlagCompletionFunc("plist-format", format.complete))
 	return cmd
+}
+
+// tellPorts tells once what was dropped, and what is to be looked at.
+func tellPorts(stdio *stdio, ports ...*dialect.Port) {
+	told := make(map[string]bool)
+	tell := func(line string) {
+		if !told[line] {
+			told[line] = true
+			fmt.Fprintln(stdio.err, line)
+		}
+	}
+	for _, port := range ports {
+		for _, r := range port.Dropped {
+			tell(fmt.Sprintf("dropped: %s: %s", r.Path, r.Text))
+		}
+		for _, r := range port.Remarks {
+			tell("note: " + strings.TrimPrefix(r.Path+": "+r.Text, ": "))
+		}
+	}
 }
 
 // newPort makes the list of the first capture, with the variables that it and

@@ -147,13 +147,13 @@ func diffFiles(format, first, second string) ([]dialect.Difference, error) {
 		}
 		return dialect.DiffLists(x, y), nil
 	}
-	x, err := readItems(format, first)
+	x, err := readPort(format, first)
 	if err != nil {
 		return nil, err
 	}
-	y, err := readItems(format, second)
+	y, err := readPort(format, second)
 	if err != nil {
 		return nil, err
 	}
-	return dialect.DiffItems(x, y), nil
+	return dialect.DiffItems(x.Items, y.Items), nil
 }

@@ -15,7 +15,6 @@ import (
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/hashdiff"
-	"github.com/sandbox-install/sandbox-install/plist/dialect"
 )
 
 // runFlags are the flags of "run": how to capture, and how to pack the result.
@@ -31,6 +30,7 @@ type runFlags struct {
 	shareRun   bool
 	keepFailed bool
 	verbose    bool
+	matrix     matrix
 }
 
 func runCommand(io *stdio) *cobra.Command {
@@ -46,11 +46,23 @@ The exit status is the command's own; 125 if sandbox-install itself failed, 126
 or 127 if the command could not be started, 2 for a wrong command line. If the
 command fails nothing is written unless --keep-failed is given.
 
+With --option or --matrix, COMMAND is run several times, each time in the same clean
+room (with --root) or on the same system, and the lists are merged into that of a
+ports tree: each entry stands under the smallest condition that agrees with all
+runs. NAME-VERSION.mk has the lines for the Makefile, and NAME-VERSION-OPTIONS.tar.zst
+what each run installed.
+
+	sandbox-install run --option nls=--enable-nls,--disable-nls -- \
+		sh -c './configure $nls && make && make install'
+
 With --base, what belongs to a package already is not packed. ` + baseHelp + `
 
 SOURCE_DATE_EPOCH, if set, is the latest time that any packed file will have.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if flags.matrix.wanted() {
+				return flags.runMatrix(cmd.Context(), io, cmd.Flags(), args)
+			}
 			return flags.run(cmd.Context(), io, args)
 		},
 	}
@@ -77,6 +89,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	for name, words := range map[string]*oneOf{"method": f.method, "network": f.network, "isolate": f.isolate} {
 		must(cmd.RegisterFlagCompletionFunc(name, words.complete))
 	}
+	f.matrix.register(fl)
 	registerHashdiff(fl)
 	registerTrace(fl)
 	f.pack.register(cmd)
@@ -184,10 +197,6 @@ func (f *runFlags) finish(ctx context.Context, stdio *stdio, method capture.Meth
 		if err := f.pack.save(ctx, stdio, f.saved, result); err != nil {
 			return err
 		}
-	}
-	f.pack.classify(result.List)
-	if err := dialect.Depend(result.List, result.Tree); err != nil {
-		return err
 	}
 	if err := f.pack.pack(ctx, stdio, s, capturedFiles{result.List, result.Tree, release}); err != nil {
 		return err

@@ -42,7 +42,7 @@ func BenchmarkMerge(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	variants := []Variant{{Assignment{}, items[:40000]}, {Assignment{"x": true}, items}, {Assignment{"x": true, "y": true}, items}}
+	variants := []Variant{{Options: Assignment{}, Items: items[:40000]}, {Options: Assignment{"x": true}, Items: items}, {Options: Assignment{"x": true, "y": true}, Items: items}}
 	for b.Loop() {
 		if _, err := Merge(variants); err != nil {
 			b.Fatal(err)

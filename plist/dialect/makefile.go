@@ -8,7 +8,33 @@ import (
 )
 
 // joined are the variables whose values go into one line.
-var joined = []string{"USES+= ", "RCD_SCRIPTS+= ", "USE_RC_SUBR+= ", "INFO+= ", "GLIB_SCHEMAS+= ", "GCONF_SCHEMAS+= "}
+var joined = []string{
+	"USES+= ", "RCD_SCRIPTS+= ", "USE_RC_SUBR+= ", "INFO+= ", "GLIB_SCHEMAS+= ", "GCONF_SCHEMAS+= ",
+	"PLIST_VARS+= ", "PKG_SUPPORTED_OPTIONS+= ", "OPTIONS_DEFINE+= ", "FLAVORS+= ",
+}
+
+// cutJoined splits a line that others are joined with.
+func cutJoined(line string) (name, values string, ok bool) {
+	n := strings.IndexByte(line, ' ') + 1
+	name = line[:n]
+	return name, line[n:], slices.Contains(joined, name) || strings.HasSuffix(name, "_USES+= ")
+}
+
+// splitJoined makes a line of each value again.
+func splitJoined(lines []string) []string {
+	var out []string
+	for _, line := range lines {
+		name, values, ok := cutJoined(line)
+		if !ok {
+			out = append(out, line)
+			continue
+		}
+		for value := range strings.FieldsSeq(values) {
+			out = append(out, name+value)
+		}
+	}
+	return out
+}
 
 // sortMakefile puts the lines in order: included files last, as they use what
 // the variables say.
@@ -18,9 +44,9 @@ func sortMakefile(lines []string) []string {
 	})
 	var out []string
 	for _, line := range lines {
-		name := line[:strings.IndexByte(line, ' ')+1]
-		if last := len(out) - 1; last >= 0 && slices.Contains(joined, name) && strings.HasPrefix(out[last], name) {
-			out[last] += " " + line[len(name):]
+		name, value, ok := cutJoined(line)
+		if last := len(out) - 1; last >= 0 && ok && strings.HasPrefix(out[last], name) {
+			out[last] += " " + value
 			continue
 		}
 		out = append(out, line)

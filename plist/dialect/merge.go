@@ -6,10 +6,12 @@ import (
 	"strings"
 )
 
-// A Variant is the list of one capture and the options that were on.
+// A Variant is the list of one capture, the options that were on, and the lines
+// that the Makefile has to have for it.
 type Variant struct {
-	Options Assignment
-	Items   []Item
+	Options  Assignment
+	Items    []Item
+	Makefile []string
 }
 
 // A Merged list holds what all variants install, each under the condition that
@@ -21,6 +23,9 @@ type Merged struct {
 	// Ambiguous tells where the captures allow another condition as small, and
 	// which further capture would decide.
 	Ambiguous []Remark
+
+	options []string      // of all variants
+	lines   []conditional // of their Makefiles
 }
 
 // Merge finds the smallest condition for each entry of the variants, and checks
@@ -37,11 +42,15 @@ func Merge(variants []Variant) (*Merged, error) {
 		seen[i] = v.Options
 	}
 	m.finder = newFinder(seen)
+	m.merged.options = optionsOf(seen)
 	m.order()
 	for _, key := range m.keys {
 		if err := m.add(key); err != nil {
 			return nil, err
 		}
+	}
+	if err := m.makefile(); err != nil {
+		return nil, err
 	}
 	return m.merged, m.verify()
 }
@@ -54,7 +63,7 @@ func sameOptions(variants []Variant) []Variant {
 	}
 	out := make([]Variant, len(variants))
 	for i, v := range variants {
-		out[i] = Variant{make(Assignment), v.Items}
+		out[i] = Variant{make(Assignment), v.Items, v.Makefile}
 		for _, name := range optionsOf(seen) {
 			out[i].Options[name] = v.Options[name]
 		}
@@ -187,15 +196,9 @@ func (m *merger) condition(present []bool, it *Item) (Term, error) {
 	if term, ok := m.formulas[pattern]; ok {
 		return term, nil
 	}
-	found, rival := m.finder.find(present)
-	if !m.finder.fits(found, present) {
-		return nil, fmt.Errorf("%s: there and not there under the same options", printable(it.Path+it.Text))
-	}
-	if rival != nil {
-		m.merged.Ambiguous = append(m.merged.Ambiguous, Remark{
-			it.Path,
-			fmt.Sprintf("could also be %s: a capture with %q would decide", rival, decides(found, rival)),
-		})
+	found, err := m.find(present, shown(it.Path+it.Text))
+	if err != nil {
+		return nil, err
 	}
 	term := found[0]
 	if len(found) > 1 {
@@ -204,6 +207,21 @@ func (m *merger) condition(present []bool, it *Item) (Term, error) {
 	}
 	m.formulas[pattern] = term
 	return term, nil
+}
+
+// find returns the formula for what is present in some of the captures, and tells
+// if it is not the only one.
+func (m *merger) find(present []bool, what string) (Formula, error) {
+	found, rival := m.finder.find(present)
+	if !m.finder.fits(found, present) {
+		return nil, fmt.Errorf("%s: there and not there under the same options", printable(what))
+	}
+	if rival != nil {
+		m.merged.Ambiguous = append(m.merged.Ambiguous, Remark{
+			what, fmt.Sprintf("could also be %s: a capture with %q would decide", rival, decides(found, rival)),
+		})
+	}
+	return found, nil
 }
 
 // nameOf names a formula. What begins with "no_" would read as an opposite.
@@ -270,74 +288,4 @@ func (m *Merged) Evaluate(options Assignment) []Item {
 func knownTo(options Assignment, c Cond) bool {
 	_, ok := options[c.Name]
 	return ok
-}
-
-// Makefile returns the lines that define the conditions in a tree.
-func (m *Merged) Makefile(tree string) []string {
-	used := make(map[Cond]bool)
-	for _, it := range m.Items {
-		for _, c := range it.When {
-			used[c] = true
-		}
-	}
-	var conds []Cond
-	for c := range used {
-		conds = append(conds, c)
-	}
-	slices.SortFunc(conds, func(a, b Cond) int { return strings.Compare(a.String(), b.String()) })
-	var lines []string
-	for _, c := range conds {
-		formula, named := m.Named[c.Name]
-		if !named {
-			formula = Formula{{c}}
-		}
-		lines = append(lines, defineCondition(tree, c, formula, named)...)
-	}
-	if tree == "freebsd" && len(conds) > len(m.Named) {
-		lines = append([]string{"OPTIONS_SUB= yes"}, lines...) // defines what options stand for themselves
-	}
-	return lines
-}
-
-// defineCondition writes the lines that define one condition.
-func defineCondition(tree string, c Cond, formula Formula, named bool) []string {
-	switch {
-	case tree == "pkgsrc":
-		return []string{
-			"PLIST_VARS+= " + c.String(),
-			".if " + formula.test("!empty(PKG_OPTIONS:M%s)", "empty(PKG_OPTIONS:M%s)", false),
-			"PLIST." + c.String() + "= yes",
-			".endif",
-		}
-	case tree == "freebsd" && named:
-		name := strings.ToUpper(c.Name)
-		return []string{
-			".if " + formula.test("${PORT_OPTIONS:M%s}", "empty(PORT_OPTIONS:M%s)", true),
-			`PLIST_SUB+= ` + name + `=""`, ".else", `PLIST_SUB+= ` + name + `="@comment "`, ".endif",
-		}
-	}
-	return nil // OPTIONS_SUB, or OpenBSD's flavors
-}
-
-// test writes f as an expression of make(1).
-func (f Formula) test(on, off string, upper bool) string {
-	terms := make([]string, len(f))
-	for i, t := range f {
-		var conds []string
-		for _, c := range t {
-			name, form := c.Name, on
-			if upper {
-				name = strings.ToUpper(name)
-			}
-			if c.Not {
-				form = off
-			}
-			conds = append(conds, fmt.Sprintf(form, name))
-		}
-		terms[i] = strings.Join(conds, " && ")
-		if len(conds) > 1 && len(f) > 1 {
-			terms[i] = "(" + terms[i] + ")"
-		}
-	}
-	return strings.Join(terms, " || ")
 }

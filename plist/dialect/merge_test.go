@@ -21,7 +21,7 @@ func variant(t *testing.T, format, options, list string) Variant {
 			a[name] = true
 		}
 	}
-	return Variant{a, items}
+	return Variant{Options: a, Items: items}
 }
 
 func TestMerge(t *testing.T) {
@@ -36,7 +36,7 @@ func TestMerge(t *testing.T) {
 			name:     "literals",
 			variants: map[string]string{"": "bin/a\nlib/old\n", "nls": "bin/a\nlib/old\nshare/nls\n", "doc": "bin/a\nshare/doc\n", "doc,nls": "bin/a\nshare/doc\nshare/nls\n"},
 			pkgsrc:   "bin/a\n${PLIST.no_doc}lib/old\n${PLIST.doc}share/doc\n${PLIST.nls}share/nls\n",
-			makefile: "PLIST_VARS+= doc\n.if !empty(PKG_OPTIONS:Mdoc)\nPLIST.doc= yes\n.endif\nPLIST_VARS+= nls\n.if !empty(PKG_OPTIONS:Mnls)\nPLIST.nls= yes\n.endif\nPLIST_VARS+= no_doc\n.if empty(PKG_OPTIONS:Mdoc)\nPLIST.no_doc= yes\n.endif\n",
+			makefile: "PKG_SUPPORTED_OPTIONS+= doc nls\nPLIST_VARS+= doc nls no_doc\n.include \"../../mk/bsd.options.mk\"\n.if !empty(PKG_OPTIONS:Mdoc)\nPLIST.doc= yes\n.endif\n.if !empty(PKG_OPTIONS:Mnls)\nPLIST.nls= yes\n.endif\n.if empty(PKG_OPTIONS:Mdoc)\nPLIST.no_doc= yes\n.endif\n",
 		},
 		{
 			name:     "both, one without the other, neither",
@@ -47,13 +47,13 @@ func TestMerge(t *testing.T) {
 			name:     "one of two",
 			variants: map[string]string{"": "", "x": "a\n", "y": "a\n", "x,y": "a\n"},
 			pkgsrc:   "${PLIST.x_or_y}a\n",
-			makefile: "PLIST_VARS+= x_or_y\n.if !empty(PKG_OPTIONS:Mx) || !empty(PKG_OPTIONS:My)\nPLIST.x_or_y= yes\n.endif\n",
+			makefile: "PKG_SUPPORTED_OPTIONS+= x y\nPLIST_VARS+= x_or_y\n.include \"../../mk/bsd.options.mk\"\n.if !empty(PKG_OPTIONS:Mx) || !empty(PKG_OPTIONS:My)\nPLIST.x_or_y= yes\n.endif\n",
 		},
 		{
 			name:     "either, not both",
 			variants: map[string]string{"": "", "x": "a\n", "y": "a\n", "x,y": ""},
 			pkgsrc:   "${PLIST.x_and_no_y_or_y_and_no_x}a\n",
-			makefile: "PLIST_VARS+= x_and_no_y_or_y_and_no_x\n.if (!empty(PKG_OPTIONS:Mx) && empty(PKG_OPTIONS:My)) || (!empty(PKG_OPTIONS:My) && empty(PKG_OPTIONS:Mx))\nPLIST.x_and_no_y_or_y_and_no_x= yes\n.endif\n",
+			makefile: "PKG_SUPPORTED_OPTIONS+= x y\nPLIST_VARS+= x_and_no_y_or_y_and_no_x\n.include \"../../mk/bsd.options.mk\"\n.if (!empty(PKG_OPTIONS:Mx) && empty(PKG_OPTIONS:My)) || (!empty(PKG_OPTIONS:My) && empty(PKG_OPTIONS:Mx))\nPLIST.x_and_no_y_or_y_and_no_x= yes\n.endif\n",
 		},
 		{
 			name:     "three at once need no name",
@@ -130,9 +130,35 @@ func TestMergeFreeBSD(t *testing.T) {
 	if want := "%%X_OR_Y%%a\n%%X%%b\n%%Y%%c\n"; b.String() != want {
 		t.Errorf("got\n%swant\n%s", b.String(), want)
 	}
-	want := "OPTIONS_SUB= yes|.if ${PORT_OPTIONS:MX} || ${PORT_OPTIONS:MY}|PLIST_SUB+= X_OR_Y=\"\"|.else|PLIST_SUB+= X_OR_Y=\"@comment \"|.endif"
+	want := "OPTIONS_DEFINE+= X Y|OPTIONS_SUB= yes|.include <bsd.port.options.mk>|.if ${PORT_OPTIONS:MX} || ${PORT_OPTIONS:MY}|PLIST_SUB+= X_OR_Y=\"\"|.else|PLIST_SUB+= X_OR_Y=\"@comment \"|.endif"
 	if got := strings.Join(m.Makefile("freebsd"), "|"); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestMergeMakefile: what the variants' Makefiles want stands under conditions, too.
+func TestMergeMakefile(t *testing.T) {
+	with := func(v Variant, lines ...string) Variant {
+		v.Makefile = lines
+		return v
+	}
+	for tree, want := range map[string]string{
+		"pkgsrc":  `PKG_SUPPORTED_OPTIONS+= nls x|PLIST_VARS+= nls|RCD_SCRIPTS+= a|USES+= always|.include "../../mk/bsd.options.mk"|.if !empty(PKG_OPTIONS:Mnls)|PLIST.nls= yes|USES+= gettext|.endif|.if empty(PKG_OPTIONS:Mx)|RCD_SCRIPTS+= b|.endif|.include "z.mk"`,
+		"freebsd": `NLS_USES+= gettext|OPTIONS_DEFINE+= NLS X|OPTIONS_SUB= yes|RCD_SCRIPTS+= a|USES+= always|.include <bsd.port.options.mk>|.if empty(PORT_OPTIONS:MX)|RCD_SCRIPTS+= b|.endif|.include "z.mk"`,
+		"openbsd": `FLAVORS+= nls x|RCD_SCRIPTS+= a|USES+= always|.if ${FLAVOR:Mnls}|USES+= gettext|.endif|.if empty(FLAVOR:Mx)|RCD_SCRIPTS+= b|.endif|.include "z.mk"`,
+	} {
+		m, err := Merge([]Variant{
+			with(variant(t, "pkgsrc", "", "a\n"), "RCD_SCRIPTS+= a b", "USES+= always", `.include "z.mk"`),
+			with(variant(t, "pkgsrc", "nls", "a\nb\n"), "RCD_SCRIPTS+= a b", "USES+= always gettext", `.include "z.mk"`),
+			with(variant(t, "pkgsrc", "x", "a\n"), "RCD_SCRIPTS+= a", "USES+= always", `.include "z.mk"`),
+			with(variant(t, "pkgsrc", "nls,x", "a\nb\n"), "RCD_SCRIPTS+= a", "USES+= always gettext", `.include "z.mk"`),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(m.Makefile(tree), "|"); got != want {
+			t.Errorf("%s: got  %s\nwant %s", tree, got, want)
+		}
 	}
 }
 
