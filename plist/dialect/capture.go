@@ -204,8 +204,9 @@ func (p *place) rank(it *Item, walk bool) rank {
 // standardDir matches the directories that every system or prefix has: those of
 // hier(7), of the BSD.local.dist mtree files and of pkgsrc's common directories.
 var standardDir = regexp.MustCompile(`^(usr/|usr/local/|usr/pkg/|opt/|var/)?(` + strings.Join([]string{
-	`bin`, `sbin`, `lib`, `lib32`, `lib64`, `libexec`, `include`, `libdata`, `libdata/(ldconfig|pkgconfig)`,
-	`lib/(pkgconfig|locale|cmake)`, `etc`, `etc/(rc\.d|conf\.d|profile\.d|init\.d|cron\.d)`, `usr`, `local`, `opt`, `var`, `srv`, `home`, `root`,
+	`bin`, `sbin`, `lib`, `lib32`, `lib64`, `libexec`, `include`, `libdata`, `libdata/(ldconfig|pkgconfig|perl5(/site_perl)?)`,
+	`lib/(pkgconfig|locale|cmake)`, `lib/python[0-9.]+(/site-packages)?`, `lib/ruby(/(gems|site_ruby|vendor_ruby)(/[0-9.]+)?)?`,
+	`lib/ruby/gems/[0-9.]+/(build_info|cache|doc|extensions|gems|plugins|specifications)`, `etc`, `etc/(rc\.d|conf\.d|profile\.d|init\.d|cron\.d)`, `usr`, `local`, `opt`, `var`, `srv`, `home`, `root`,
 	`info`, `src`, `games`, `db`, `spool`, `cache`, `log`, `run`, `tmp`, `man`, `man/(man|cat)[1-9ln]`, `share`,
 	`share/(doc|examples|info|locale|misc|nls|aclocal|applications|pixmaps|icons|fonts|pkgconfig|sounds|themes|games|licenses|mime|mime/packages|metainfo|appdata)`,
 	`share/(dict|sgml|xml|emacs|emacs/site-lisp|vim|zsh|bash-completion|bash-completion/completions|zsh/site-functions|fish|fish/vendor_completions\.d)`,

@@ -9,11 +9,10 @@ import (
 // Where Debian's perl and Python put what is installed beside the system's own.
 // No other system does; its packages lay their files elsewhere.
 var (
-	debianPython  = regexp.MustCompile(`^lib/python([0-9]+\.[0-9]+)/dist-packages(/|$)`)
-	debianPerl    = regexp.MustCompile(`^share/perl(?:5|/([0-9]+\.[0-9]+)\.[0-9]+)(/|$)`)
-	debianPerlXS  = regexp.MustCompile(`^lib/[a-z0-9_]+-linux-gnu[a-z0-9]*/perl5?/([0-9]+\.[0-9]+)(\.[0-9]+)?(/|$)`)
-	debianPerlTop = regexp.MustCompile(`^(share/perl|lib/[a-z0-9_]+-linux-gnu[a-z0-9]*(/perl5?)?)$`)
-	debianPage    = regexp.MustCompile(`^(?:share/)?man/man([13])/(.+)\.([13])pm?(\.gz)?$`)
+	debianPython = regexp.MustCompile(`^lib/python([0-9]+\.[0-9]+)/dist-packages(/|$)`)
+	debianPerl   = regexp.MustCompile(`^share/perl(?:5|/([0-9]+\.[0-9]+)\.[0-9]+)(/|$)`)
+	debianPerlXS = regexp.MustCompile(`^lib/[a-z0-9_]+-linux-gnu[a-z0-9]*/perl5?/([0-9]+\.[0-9]+)(\.[0-9]+)?(/|$)`)
+	debianPage   = regexp.MustCompile(`^(?:share/)?man/man([13])/(.+)\.([13])pm?(\.gz)?$`)
 )
 
 // perlDirs are where the modules of a tree's perl are, without and with machine
@@ -30,7 +29,7 @@ var sharedPages = regexp.MustCompile(`^share/((?:man|info)(?:/.*)?)$`)
 
 // customary returns where a tree has a file that the captured installation put
 // elsewhere, because of what its configure or Debian's perl and Python think. Any
-// other path stays as it is; "" is a directory that is not needed there.
+// other path stays as it is.
 func (p *porter) customary(name string) string {
 	if shared := sharedPages.FindStringSubmatch(name); shared != nil && p.pagesTop {
 		name = shared[1]
@@ -40,8 +39,6 @@ func (p *porter) customary(name string) string {
 		return debianPython.ReplaceAllString(name, "lib/python$1/site-packages$2")
 	case !strings.Contains(name, "perl") && !strings.Contains(name, "man/man"):
 		return name
-	case debianPerlTop.MatchString(name):
-		return ""
 	case debianPerl.MatchString(name):
 		return debianPerl.ReplaceAllString(name, perlDirs[p.tree][0]+"$2")
 	case debianPerlXS.MatchString(name):
@@ -62,6 +59,14 @@ func (p *porter) perlPage(name string) string {
 		return "man/man3p/" + m[2] + ".3p" + m[4]
 	}
 	return "man/man" + m[1] + "/" + m[2] + "." + m[1] + m[4]
+}
+
+// perlModule has pkgsrc's framework list what a .packlist names.
+func (p *porter) perlModule(name string) {
+	if i := strings.Index(name, "/auto/"); i >= 0 {
+		name = name[i+1:]
+	}
+	p.makefile("PERL5_PACKLIST+= "+name, `.include "../../lang/perl5/module.mk"`)
 }
 
 // byteCode lists what a tree's Python compiles a module to: installers make it

@@ -49,7 +49,7 @@ type porter struct {
 	out     section
 	paths   map[string]bool // what is listed, by entry path
 	covered map[string]bool // entry paths that a libtool archive or .packlist accounts for
-	full    map[string]bool // entry paths of the directories that hold something listed
+	full    map[string]bool // where the directories are that hold something listed, by homeOf
 	fonts   map[string]bool // entry paths of the directories that fonts lie in
 	tags    []Item
 	users   map[string]string // uid -> name, of the accounts that the installation made
@@ -108,14 +108,25 @@ func (p *porter) note(pl *place) {
 				covered = "/" + path.Join(dir, covered)
 			}
 			p.covered[covered[1:]] = true
+			if above, page, ok := strings.Cut(covered[1:], "/man/man"); ok { // Debian's /usr/local/man is a link to share/man
+				p.covered[above+"/share/man/man"+page] = true
+			}
 		}
 	}
 	if (!pl.Mode.IsDir() || !pl.full) && p.junk(pl, fact) == "" {
-		for dir != "." && !p.full[dir] {
+		for dir := path.Dir(p.homeOf(pl)); dir != "." && dir != "/" && !p.full[dir]; dir = path.Dir(dir) {
 			p.full[dir] = true
-			dir = path.Dir(dir)
 		}
 	}
+}
+
+// homeOf is where the tree has what was captured: absolute if that is outside
+// the prefix.
+func (p *porter) homeOf(pl *place) string {
+	if pl.outside {
+		return "/" + p.customary(pl.path)
+	}
+	return p.customary(pl.path)
 }
 
 func (p *porter) factOf(pl *place) *Fact {
@@ -132,15 +143,18 @@ func (p *porter) place(pl *place) {
 		p.port.Dropped = append(p.port.Dropped, Remark{pl.path, reason})
 		return
 	}
-	pl.path = p.customary(pl.path)
+	home := p.homeOf(pl)
+	pl.path = strings.TrimPrefix(home, "/")
 	it := pl.item()
 	p.named(&it)
 	switch {
 	case pl.Mode.IsDir():
-		if pl.path != "" && (!pl.full || p.full[pl.Entry.Path]) {
+		if !pl.full || p.full[home] {
 			p.dir(pl, it)
 		}
 	case p.covered[pl.Entry.Path]:
+	case p.covering && path.Base(pl.path) == ".packlist":
+		p.perlModule(pl.path)
 	case !p.hooks(pl.path, fact):
 		p.file(pl, fact, it)
 	}

@@ -10,7 +10,7 @@ import (
 // joined are the variables whose values go into one line.
 var joined = []string{
 	"USES+= ", "RCD_SCRIPTS+= ", "USE_RC_SUBR+= ", "INFO+= ", "GLIB_SCHEMAS+= ", "GCONF_SCHEMAS+= ",
-	"PLIST_VARS+= ", "PKG_SUPPORTED_OPTIONS+= ", "OPTIONS_DEFINE+= ", "FLAVORS+= ",
+	"PERL5_PACKLIST+= ", "PLIST_VARS+= ", "PKG_SUPPORTED_OPTIONS+= ", "OPTIONS_DEFINE+= ", "FLAVORS+= ",
 }
 
 // cutJoined splits a line that others are joined with.

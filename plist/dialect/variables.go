@@ -16,6 +16,8 @@ type Variable struct {
 	// Dir says that the value is a directory: it counts only at the start of a
 	// path, and whole.
 	Dir bool
+
+	place *regexp.Regexp // its last group is where of several variables this one is meant
 }
 
 // Substitute puts references to variables into the paths of the first capture.
@@ -114,11 +116,34 @@ func (s *substitution) occurrences(path string) []occurrence {
 			if k := slices.IndexFunc(found, func(f occurrence) bool { return o.start < f.end && f.start < o.end }); k < 0 {
 				found = append(found, o)
 			} else if f := &found[k]; f.start == o.start && f.end == o.end {
-				f.rival = v
+				f.settle(path, v)
 			}
 		}
 	}
 	return found
+}
+
+// settle decides between an occurrence's variable and another of the same value:
+// the one that is meant in such a place, if only one is; else one for all places.
+func (o *occurrence) settle(path string, v *Variable) {
+	mine, other := o.variable.meantAt(path, o), v.meantAt(path, o)
+	if !mine && !other {
+		mine, other = o.variable.place == nil, v.place == nil
+	}
+	switch {
+	case mine == other:
+		o.rival = v
+	case other:
+		o.variable, o.rival = v, nil
+	}
+}
+
+func (v *Variable) meantAt(path string, o *occurrence) bool {
+	if v.place == nil {
+		return false
+	}
+	m := v.place.FindStringSubmatchIndex(path)
+	return m != nil && m[len(m)-2] == o.start && m[len(m)-1] == o.end
 }
 
 // occursIn reports whether a path may have the variable's first value.
@@ -294,7 +319,7 @@ var knownVariables = map[string][]struct {
 		{"GEM_LIBDIR", `^(lib/ruby/gems/[0-9.]+/gems/[^/]+)/`, true},
 		{"GEM_DOCDIR", `^(lib/ruby/gems/[0-9.]+/doc/[^/]+)/`, true},
 		{"GEM_EXTSDIR", `^(lib/ruby/gems/[0-9.]+/extensions/[^/]+/[0-9.]+/[^/]+)/`, true},
-		{"GEM_NAME", `^lib/ruby/gems/[0-9.]+/gems/([^/]+)/`, false},
+		{"GEM_NAME", gemName, false},
 		{"RUBY_VENDORLIB", `^lib/ruby/vendor_ruby/[0-9]+\.[0-9.]+`, true},
 		{"RUBY_SITELIB", `^lib/ruby/site_ruby/[0-9]+\.[0-9.]+`, true},
 		{"RUBY_LIB", `^lib/ruby/[0-9]+\.[0-9.]+`, true},
@@ -323,7 +348,7 @@ var knownVariables = map[string][]struct {
 		{"CONFIGURE_TARGET", triple, false},
 	},
 	"openbsd": {
-		{"DISTNAME", `^lib/ruby/gems/[0-9.]+/gems/([^/]+)/`, false},
+		{"DISTNAME", gemName, false},
 		{"VERSION", `VERSION`, false},
 		{"MODPY_EGG_VERSION", `/site-packages/[^/]+?-([0-9][^/-]*)(?:-py[0-9.]+)?\.(?:egg|dist)-info`, false},
 		{"MODPY_VERSION", `python([0-9]+\.[0-9]+)`, false},
@@ -332,6 +357,9 @@ var knownVariables = map[string][]struct {
 		{"P5ARCH", `^libdata/perl5/site_perl/[a-z0-9]+-openbsd`, true},
 	},
 }
+
+// gemName is a gem with its version, wherever RubyGems writes it.
+const gemName = `^lib/ruby/gems/[0-9.]+/(?:gems|cache|specifications|doc|build_info|extensions/[^/]+/[^/]+)/([^/]+?)(?:\.gem|\.gemspec|\.info|/.*)?$`
 
 // triple is the canonical name of a system, as a whole component of a path.
 const triple = `(?:^|/)((?:x86_64|i[3-6]86|aarch64|arm[a-z0-9]*|powerpc[a-z0-9]*|riscv64|mips[a-z0-9]*|sparc64)-[a-z0-9_]*-(?:linux-)?(?:gnu|musl|netbsd|freebsd|openbsd|dragonfly|darwin|solaris|mingw|cygwin)[a-z0-9_.]*)(?:/|$)`
@@ -342,6 +370,9 @@ func VariablesOf(tree string, ports ...*Port) []Variable {
 	var vars []Variable
 	for _, known := range knownVariables[tree] {
 		v := Variable{Name: known.name, Dir: known.dir}
+		if !strings.Contains(known.pattern, "NAME") && !strings.Contains(known.pattern, "VERSION") {
+			v.place = regexp.MustCompile(known.pattern)
+		}
 		for _, port := range ports {
 			if value := port.valueOf(known.pattern); value != "" {
 				v.Values = append(v.Values, value)

@@ -137,6 +137,11 @@ func TestVariablesOf(t *testing.T) {
 			t.Errorf("%s: got %q\nwant %q", tree, got, want)
 		}
 	}
+	egg := port("openbsd", captured("/p", "p/lib/python3.11/site-packages/foo-1.0.egg-info/x", "p/share/foo/1.0"))
+	items, open := Substitute(egg.Items, nil, VariablesOf("openbsd", egg))
+	if got := strings.Join(paths(items), " "); len(open) > 0 || !strings.Contains(got, "/foo-${MODPY_EGG_VERSION}.egg-info/x") || !strings.Contains(got, "share/foo/${VERSION}") {
+		t.Errorf("of two variables with the same value: %s, %v", got, open)
+	}
 	if vars := VariablesOf("pkgsrc", port("pkgsrc", &plist.List{Prefix: "/"})); len(vars) != 0 {
 		t.Errorf("a list without a name has %v", vars)
 	}
