@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -73,5 +75,41 @@ func comparePort(t *testing.T, golden string, got []byte) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("%s: got\n%s\nwant\n%s", golden, got, want)
+	}
+}
+
+// TestMatrix captures an installation with an option on and off, and evaluates the
+// merged list as the tree's framework does: it must be the list of each capture.
+func TestMatrix(t *testing.T) {
+	require(t, "root", "overlay", "debian", "judges")
+	if !*all {
+		t.Skip("builds the same thing twice: -all")
+	}
+	in := installers[0]
+	out := t.TempDir()
+	build := "./configure $nls && make clean && make && " + in.install
+	loud(t, sandboxed(in.at(build), "--root", newRoot(t, in), "-o", out, "--name", in.name, "--version", versions[in.name],
+		"--prefix", "/usr/local", "--option", "nls=--enable-nls,--disable-nls"))
+	base := filepath.Join(out, in.name+"-"+versions[in.name])
+	merged, err := os.ReadFile(base + ".plist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tarball, replace := range map[string]string{base + "-nls.tar.zst": "", base + ".tar.zst": "@comment "} {
+		got := strings.ReplaceAll(string(merged), "${PLIST.nls}", replace)
+		got = regexp.MustCompile(`(?m)^@comment share.*\n`).ReplaceAllString(got, "")
+		want, _, _ := strings.Cut(string(portOf(t, "pkgsrc", tarball)), "\n\n")
+		if got != want+"\n" {
+			t.Errorf("with %q for nls: got\n%s\nwant\n%s", replace, got, want)
+		}
+	}
+	lines, err := os.ReadFile(base + ".mk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "INFO_FILES= yes\nPKG_SUPPORTED_OPTIONS+= nls\nPLIST_VARS+= nls\n.include \"../../mk/bsd.options.mk\"\n" +
+		".if !empty(PKG_OPTIONS:Mnls)\nPLIST.nls= yes\nUSE_PKGLOCALEDIR= yes\n.endif\n"
+	if string(lines) != want {
+		t.Errorf("Makefile: got\n%s\nwant\n%s", lines, want)
 	}
 }

@@ -26,6 +26,10 @@ var needs = map[string]func() error{
 		return err
 	},
 	"debian": func() error { return haveTools("apt-get", "mmdebstrap", "dpkg-source", "chroot") },
+	"corpus": func() error { // an extra for those who have it
+		_, err := os.Stat(corpus())
+		return err
+	},
 	"judges": func() error { return haveTools("find", "sha256sum", "getfattr", "lsattr", "tar", "zstd") },
 }
 

@@ -45,7 +45,11 @@ type fragment struct {
 // the variants want.
 func (m *Merged) Makefile(tree string) []string {
 	f := &fragment{on: make(map[string][]string), off: make(map[string][]string)}
-	for _, c := range m.conditions() {
+	conds := m.conditions()
+	if len(conds)+len(m.lines) == 0 {
+		return nil
+	}
+	for _, c := range conds {
 		formula, named := m.Named[c.Name]
 		if !named {
 			formula = Formula{{c}}
@@ -54,9 +58,6 @@ func (m *Merged) Makefile(tree string) []string {
 	}
 	for _, l := range m.lines {
 		f.add(tree, l)
-	}
-	if len(f.always)+len(f.on) == 0 {
-		return nil
 	}
 	for _, name := range m.options {
 		f.always = append(f.always, map[string]string{"pkgsrc": "PKG_SUPPORTED_OPTIONS+= ", "freebsd": "OPTIONS_DEFINE+= ", "openbsd": "FLAVORS+= "}[tree]+optionName(tree, name))
