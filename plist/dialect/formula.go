@@ -171,6 +171,13 @@ func (f *finder) cover(present []bool) Formula {
 		slices.SortStableFunc(term, func(x, y Cond) int { return cmp.Compare(btoi(x.Not), btoi(y.Not)) })
 		formula = append(formula, term)
 	}
+	for i := 0; i < len(formula); { // a term may hold nowhere that later ones do not
+		if rest := slices.Delete(slices.Clone(formula), i, i+1); f.fits(rest, present) {
+			formula = rest
+		} else {
+			i++
+		}
+	}
 	slices.SortFunc(formula, func(x, y Term) int { return strings.Compare(x.String(), y.String()) })
 	return formula
 }

@@ -170,8 +170,9 @@ func TestMergeRefusesContradictions(t *testing.T) {
 }
 
 // TestFinder is about random formulas seen in random captures: what is found
-// agrees with each capture and is never longer than the plain disjunction of the
-// captures' options.
+// agrees with each capture, nothing in it can be left out, it is never longer than
+// the plain disjunction of the captures' options, and it is a single term, as short
+// as there is, if one of up to two conditions agrees.
 func TestFinder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 3000 {
@@ -179,37 +180,90 @@ func TestFinder(t *testing.T) {
 		hidden := randomFormula(rng, options)
 		var seen []Assignment
 		var present []bool
+		plain := make(map[string]bool)
 		for range 1 + rng.IntN(12) {
 			a := make(Assignment)
 			for _, name := range options {
 				a[name] = rng.IntN(2) == 0
 			}
-			seen, present = append(seen, a), append(present, hidden.Holds(a))
-		}
-		if !slices.Contains(present, true) {
-			continue
-		}
-		f := newFinder(seen)
-		found, rival := f.find(present)
-		if !f.fits(found, present) {
-			t.Fatalf("%v does not agree with %v in %v", found, present, seen)
-		}
-		if rival != nil && (!f.fits(rival, present) || decides(found, rival) == nil) {
-			t.Fatalf("%v is no rival of %v", rival, found)
-		}
-		plain := make(map[string]bool)
-		for i, a := range seen {
-			if present[i] {
+			seen, present = append(seen, a), append(present, isTrue(hidden, a))
+			if isTrue(hidden, a) {
 				plain[a.String()] = true
 			}
 		}
-		if found.Len() > len(plain)*len(options) {
+		if len(plain) == 0 {
+			continue
+		}
+		agrees := func(f Formula) bool {
+			for i, a := range seen {
+				if isTrue(f, a) != present[i] {
+					return false
+				}
+			}
+			return true
+		}
+		found, rival := newFinder(seen).find(present)
+		if !agrees(found) {
+			t.Fatalf("%v does not agree with %v in %v", found, present, seen)
+		}
+		if rival != nil && (!agrees(rival) || decides(found, rival) == nil) {
+			t.Fatalf("%v is no rival of %v", rival, found)
+		}
+		if found.Len() > len(plain)*len(options) || len(found) > len(plain) {
 			t.Fatalf("%v is longer than the captures %v", found, plain)
 		}
-		if len(hidden) == 1 && len(hidden[0]) <= 1 && found.Len() > hidden.Len() {
-			t.Fatalf("%v is longer than %v, which it was", found, hidden)
+		for i, term := range found {
+			if rest := slices.Delete(slices.Clone(found), i, i+1); agrees(rest) {
+				t.Fatalf("%v is more than %v", found, rest)
+			}
+			for k := range term {
+				shorter := slices.Clone(found)
+				shorter[i] = slices.Delete(slices.Clone(term), k, k+1)
+				if agrees(shorter) {
+					t.Fatalf("%v is longer than %v", found, shorter)
+				}
+			}
+		}
+		for _, term := range shortTerms(options) {
+			if agrees(Formula{term}) && (len(found) > 1 || found.Len() > len(term)) {
+				t.Fatalf("%v is longer than %v", found, term)
+			}
 		}
 	}
+}
+
+// isTrue evaluates f by what its parts say, not by the code that is tested.
+func isTrue(f Formula, a Assignment) bool {
+	for _, term := range f {
+		holds := true
+		for _, c := range term {
+			if c.Not && a[c.Name] || !c.Not && !a[c.Name] {
+				holds = false
+			}
+		}
+		if holds {
+			return true
+		}
+	}
+	return false
+}
+
+// shortTerms are all terms of up to two conditions.
+func shortTerms(options []string) []Term {
+	terms := []Term{{}}
+	var conds []Cond
+	for _, name := range options {
+		conds = append(conds, Cond{Name: name}, Cond{Name: name, Not: true})
+	}
+	for i, x := range conds {
+		terms = append(terms, Term{x})
+		for _, y := range conds[i+1:] {
+			if x.Name != y.Name {
+				terms = append(terms, Term{x, y})
+			}
+		}
+	}
+	return terms
 }
 
 func randomFormula(rng *rand.Rand, options []string) Formula {
