@@ -52,7 +52,7 @@ func (d *dialect) lineLength(text string) int {
 			return len(text)
 		}
 		n += i + 1
-		if !d.continued || !strings.HasSuffix(text[:n-1], `\`) {
+		if !d.continued || !goesOn(text[:n-1]) {
 			return n
 		}
 	}

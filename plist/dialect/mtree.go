@@ -2,10 +2,12 @@ package dialect
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"strconv"
 	"strings"
@@ -156,29 +158,37 @@ type mtreeReader struct {
 }
 
 // ReadMtree reads an mtree(5), in the dialects of NetBSD and libarchive, as a
-// list of additions. It has no digests; a mode or time that it does not tell is
-// 0644, 0755 or 1970.
+// list of additions. It has no digests; a mode, time or device number that it does
+// not tell is 0644, 0755, 1970 or 0,0.
 func ReadMtree(r io.Reader) (*plist.List, error) {
 	m := mtreeReader{list: plist.List{Prefix: "/"}, set: make(map[string]string), dir: ".", bare: make(map[string]bool)}
 	sc := bufio.NewScanner(r)
 	sc.Buffer(make([]byte, 64<<10), 64<<20)
 	joined := ""
 	for n := 1; sc.Scan(); n++ {
-		line, more := strings.CutSuffix(joined+sc.Text(), `\`)
-		if joined = line; more {
+		joined += sc.Text()
+		if goesOn(joined) {
+			joined = joined[:len(joined)-1]
 			continue
 		}
+		words := strings.Fields(joined)
 		joined = ""
-		if err := m.line(strings.Fields(line)); err != nil {
+		if err := m.line(words); err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 	}
-	if err := sc.Err(); err != nil {
+	if err := cmp.Or(sc.Err(), m.line(strings.Fields(joined))); err != nil {
 		return nil, err
 	}
 	m.list.Sort()
 	m.dropParents()
 	return &m.list, m.list.Validate()
+}
+
+// goesOn reports whether a line goes on in the next one: it ends in a backslash
+// that is not escaped itself.
+func goesOn(line string) bool {
+	return (len(line)-len(strings.TrimRight(line, `\`)))%2 == 1
 }
 
 // dropParents takes out the directories of which only the type is told, and that
@@ -213,6 +223,9 @@ func (m *mtreeReader) line(words []string) error {
 		}
 		return nil
 	}
+	if last := len(words) - 1; words[0][0] != '.' && (words[last] == "." || strings.HasPrefix(words[last], "./")) {
+		words = append(words[last:], words[:last]...) // mtree -D writes the path at the end
+	}
 	return m.entry(words)
 }
 
@@ -227,9 +240,7 @@ func (m *mtreeReader) entry(words []string) error {
 	}
 	e := plist.Entry{Op: plist.OpAdd, Path: path.Clean(name), ModTime: time.Unix(0, 0)}
 	known := make(map[string]string, len(m.set)+len(words))
-	for key, value := range m.set {
-		known[key] = value
-	}
+	maps.Copy(known, m.set)
 	for _, w := range words[1:] {
 		key, value, _ := strings.Cut(w, "=")
 		known[key] = value
@@ -278,10 +289,35 @@ func mtreeEntry(e *plist.Entry, known map[string]string) (err error) {
 		e.Size, err = strconv.ParseInt(known["size"], 10, 64)
 	case typ == fs.ModeSymlink:
 		e.Link, err = mtreeUnvis(known["link"])
-	case typ&fs.ModeDevice != 0:
-		_, err = fmt.Sscanf(known["device"], "native,%d,%d", &e.Major, &e.Minor)
+	case typ&fs.ModeDevice != 0 && known["device"] != "":
+		e.Major, e.Minor, err = mtreeDevice(known["device"])
 	}
 	return err
+}
+
+// mtreeDevice reads "FORMAT,MAJOR,MINOR", or one number as Linux's makedev(3)
+// packs it.
+func mtreeDevice(s string) (major, minor uint32, err error) {
+	words := strings.Split(s, ",")
+	if len(words) == 1 {
+		dev, err := strconv.ParseUint(s, 0, 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("device: %w", err)
+		}
+		return uint32(dev>>8&0xfff | dev>>32&^0xfff), uint32(dev&0xff | dev>>12&^0xff), nil
+	}
+	if len(words) != 3 {
+		return 0, 0, fmt.Errorf("device %q: want FORMAT,MAJOR,MINOR", s)
+	}
+	x, err := strconv.ParseUint(words[1], 0, 32)
+	if err != nil {
+		return 0, 0, fmt.Errorf("device: %w", err)
+	}
+	y, err := strconv.ParseUint(words[2], 0, 32)
+	if err != nil {
+		return 0, 0, fmt.Errorf("device: %w", err)
+	}
+	return uint32(x), uint32(y), nil
 }
 
 // mtreeOwner takes the number; of the names it knows those of number 0.

@@ -91,8 +91,11 @@ func TestMtreeReadsOthers(t *testing.T) {
 		{"bsdtar", "--format=mtree", "-C", dir, "-cf", "-", "."},
 		{"mtree", "-c", "-p", dir, "-k", "type,mode,uid,gid,size,time,link"},
 		{"mtree", "-c", "-p", dir, "-k", "type,mode,uname,gname,size,time,link"},
+		{"sh", "-c", `mtree -c -p "$1" -k all | sed 's/ uname=root/ uid=0/; s/ gname=root/ gid=0/'`, "sh", dir},
+		{"sh", "-c", `mtree -c -p "$1" -k type,mode,uid,gid,size,time,link | mtree -C`, "sh", dir},
+		{"sh", "-c", `mtree -c -p "$1" -k type,mode,uid,gid,size,time,link | mtree -D`, "sh", dir},
 	} {
-		if strings.Contains(args[len(args)-1], "uname") && os.Getuid() != 0 {
+		if strings.Contains(strings.Join(args, " "), "uname") && os.Getuid() != 0 {
 			continue // only root's name is known without a passwd file
 		}
 		if _, err := exec.LookPath(args[0]); err != nil {
@@ -130,6 +133,43 @@ func TestMtreeReadsOthers(t *testing.T) {
 	}
 }
 
+// TestReadMtreeDevice: numbers as mtree(8), libarchive and other systems write them.
+func TestReadMtreeDevice(t *testing.T) {
+	for s, want := range map[string][2]uint32{
+		"native,1,3": {1, 3}, "linux,0x1,0x3": {1, 3}, "0x103": {1, 3}, "259": {1, 3}, "0x100345": {3, 0x145}, "": {0, 0},
+	} {
+		l, err := ReadMtree(strings.NewReader("./a type=block mode=0600 device=" + s + "\n"))
+		if err != nil || l.Entries[0].Major != want[0] || l.Entries[0].Minor != want[1] {
+			t.Errorf("%q: %v, %v", s, l, err)
+		}
+	}
+}
+
+// TestReadMtreeLines: what a line is, and where the path in it.
+func TestReadMtreeLines(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{"./a \\\n type=file\n./b type=file\n", "a b"},
+		{"./a\\\\ type=file\n./b type=file\n", `a\ b`},
+		{"type=file ./a\\\\\ntype=dir ./b\n", `a\ b`},
+		{"./a type=file \\", "a"},
+		{"/set type=file uid=0\na\n b\nc type=dir\n d\n..\n/unset uid\ne\n", "a b c c/d e"},
+		{". type=dir\na=b type=file\n\n# c\r\nd type=dir\r\n..\n", "a=b d"},
+	} {
+		l, err := ReadMtree(strings.NewReader(tt.text))
+		if err != nil {
+			t.Errorf("%q: %v", tt.text, err)
+			continue
+		}
+		var got []string
+		for _, e := range l.Entries {
+			got = append(got, e.Path)
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%q: %q, want %q", tt.text, got, tt.want)
+		}
+	}
+}
+
 func TestReadMtreeRefuses(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"./a\n", "unknown type"},
@@ -141,7 +181,8 @@ func TestReadMtreeRefuses(t *testing.T) {
 		{"../a type=file\n", "not clean"},
 		{"./a type=file\n./a type=file\n", "order"},
 		{"./a type=link\n", "symlink without target"},
-		{"./a type=char device=7\n", "line 1"},
+		{"./a type=char device=x\n", "line 1"},
+		{"./a type=char device=native,1\n", "line 1"},
 	} {
 		if _, err := ReadMtree(strings.NewReader(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%q: %v, want %q", tt.text, err, tt.want)
