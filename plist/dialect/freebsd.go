@@ -328,14 +328,10 @@ func renderFreeBSDSample(w *writer, it *Item, when, attrs string) error {
 
 // freebsdPath writes a name so that pkg(8)'s parser gives it back.
 func freebsdPath(it *Item) (string, error) {
-	path, err := freebsdSpelling.write(it, it.Path)
+	path, err := freebsdSpelling.path(it)
 	switch {
 	case err != nil:
 		return "", err
-	case path == "":
-		return "", it.refuse("freebsd", "an empty name")
-	case strings.Contains(path, "\n"):
-		return "", it.refuse("freebsd", "a newline in a name")
 	case path != strings.TrimRight(path, freebsdSpace) && it.Kind != KindDir && it.Kind != KindRmdir:
 		return "", it.refuse("freebsd", "white space at the end of a name")
 	case path != strings.TrimLeft(path, freebsdSpace) && it.Kind == KindPrefix:

@@ -202,14 +202,10 @@ func (w *writer) state(it *Item) error {
 
 // openbsdPath writes a name so that PackingList.pm gives it back.
 func openbsdPath(it *Item) (string, error) {
-	path, err := openbsdSpelling.write(it, it.Path)
+	path, err := openbsdSpelling.path(it)
 	switch {
 	case err != nil:
 		return "", err
-	case path == "":
-		return "", it.refuse("openbsd", "an empty name")
-	case strings.Contains(path, "\n"):
-		return "", it.refuse("openbsd", "a newline in a name")
 	case strings.HasSuffix(path, "/") && it.Kind != KindPrefix && (path != "/" || it.Kind == KindFile):
 		return "", it.refuse("openbsd", "a slash at the end of a name")
 	case path[0] != ' ' && path[0] != '\t':

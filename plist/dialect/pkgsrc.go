@@ -185,14 +185,10 @@ func pkgsrcWhen(it *Item) (string, error) {
 
 // pkgsrcPath writes a name so that pkg_install's parser gives it back.
 func pkgsrcPath(it *Item) (string, error) {
-	path, err := pkgsrcSpelling.write(it, it.Path)
+	path, err := pkgsrcSpelling.path(it)
 	switch {
 	case err != nil:
 		return "", err
-	case path == "":
-		return "", it.refuse("pkgsrc", "an empty name")
-	case strings.Contains(path, "\n"):
-		return "", it.refuse("pkgsrc", "a newline in a name")
 	case path != strings.TrimRight(path, pkgsrcSpace) && it.Kind != KindDir && it.Kind != KindRmdir:
 		return "", it.refuse("pkgsrc", "white space at the end of a name")
 	case strings.HasPrefix(path, "${PLIST.") && strings.Contains(path, "}"):

@@ -70,3 +70,17 @@ func (s *spelling) write(it *Item, text string) (string, error) {
 	}
 	return written, nil
 }
+
+// path is the item's path as all dialects have it: one line, and not empty.
+func (s *spelling) path(it *Item) (string, error) {
+	path, err := s.write(it, it.Path)
+	switch {
+	case err != nil:
+		return "", err
+	case path == "":
+		return "", it.refuse(s.format, "an empty name")
+	case strings.Contains(path, "\n"):
+		return "", it.refuse(s.format, "a newline in a name")
+	}
+	return path, nil
+}
