@@ -43,6 +43,7 @@ func TestWindows(t *testing.T) {
 	w := newWindows(t)
 	t.Run("snapshot", func(t *testing.T) { winSnapshot(t, w) })
 	t.Run("installer", func(t *testing.T) { winInstaller(t, w) })
+	t.Run("rebase there", func(t *testing.T) { winRebaseThere(t, w) })
 	t.Run("rebase", func(t *testing.T) { winRebase(t, w) })
 }
 

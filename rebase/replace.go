@@ -90,12 +90,3 @@ func (r *replacement) discard() error {
 	}
 	return nil
 }
-
-// syncDir makes the renames in a directory last through a power cut.
-func syncDir(root *os.Root, dir string) error {
-	d, err := root.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

@@ -3,6 +3,7 @@
 package rebase
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -25,4 +26,13 @@ func inode(info fs.FileInfo) (id [2]uint64, ok bool) {
 		return id, false
 	}
 	return [2]uint64{uint64(st.Dev), uint64(st.Ino)}, uint64(st.Nlink) > 1
+}
+
+// syncDir makes the renames in a directory last through a power cut.
+func syncDir(root *os.Root, dir string) error {
+	d, err := root.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
