@@ -22,18 +22,27 @@ func harvest(ctx context.Context, layers []layer, progress func(done int)) (*pli
 	list := &plist.List{}
 	count := counter{progress: progress}
 	kept := newKeep()
+	points, moved := mountPoints(layers), make(map[string]string)
 	for i := range layers {
-		w := &walker{layer: &layers[i], mounts: mounts, kept: kept}
-		entries, err := w.harvest(ctx, count.add)
-		if err != nil {
-			return nil, nil, err
+		l := &layers[i]
+		walks := []func(*walker, context.Context) error{(*walker).walk}
+		if _, ok := moved[l.path]; ok {
+			walks = []func(*walker, context.Context) error{(*walker).gone, (*walker).come}
 		}
-		list.Entries = merge(list.Entries, entries)
-		list.Notes = append(list.Notes, w.notes...)
+		for _, walk := range walks {
+			w := &walker{layer: l, mounts: mounts, points: points[l.path], moved: moved, kept: kept}
+			entries, err := w.harvest(ctx, walk, count.add)
+			if err != nil {
+				return nil, nil, err
+			}
+			list.Entries = merge(list.Entries, entries)
+			list.Notes = append(list.Notes, w.notes...)
+		}
 	}
 	if err := list.Validate(); err != nil {
 		return nil, nil, fmt.Errorf("harvest: %w", err)
 	}
+	slices.SortFunc(layers, func(a, b layer) int { return plist.ComparePaths(a.path, b.path) })
 	return list, newTree(layers, kept), nil
 }
 
@@ -56,12 +65,12 @@ func (c *counter) add(n int) {
 
 // harvest returns the sorted entries of one layer: where upper has something, the
 // names that changed with it elsewhere, then the content of both.
-func (w *walker) harvest(ctx context.Context, done func(n int)) ([]plist.Entry, error) {
+func (w *walker) harvest(ctx context.Context, walk func(*walker, context.Context) error, done func(n int)) ([]plist.Entry, error) {
 	if err := w.open(); err != nil {
 		return nil, fmt.Errorf("harvest %q: %w", w.layer.path, err)
 	}
 	defer w.close()
-	if err := w.walk(ctx); err != nil {
+	if err := walk(w, ctx); err != nil {
 		return nil, err
 	}
 	walked := len(w.list)

@@ -175,6 +175,7 @@ func TestMounts(t *testing.T) {
 	}
 	s := newScene(t, script(`
 		for d in */; do echo new > "$d/new" || echo "$d"; done
+		chmod --reference tmpfs/kept tmpfs/kept
 		rm tmpfs/old; cat bind/old tmpfs/inner/old
 		echo c >> bind/old; cat source/old
 		echo more >> file
@@ -184,7 +185,7 @@ func TestMounts(t *testing.T) {
 		grep -q tmpfs/inner.*nosuid /proc/self/mounts`)...)
 	s.mount(`
 		mkdir tmpfs bind ro noexec "a:b,c=d \\ e" source "$(printf 'new\nline')" null-device-on-nodev
-		mount -t tmpfs -o mode=1711,uid=7 tmpfs tmpfs; echo o > tmpfs/old
+		mount -t tmpfs -o mode=1711,uid=7 tmpfs tmpfs; echo o > tmpfs/old; echo k > tmpfs/kept
 		mkdir tmpfs/inner; mount -t tmpfs -o nosuid tmpfs tmpfs/inner; echo i > tmpfs/inner/old
 		echo b > source/old; mount --bind source bind
 		mount -t tmpfs -o ro tmpfs ro
@@ -226,6 +227,37 @@ func TestFileMounts(t *testing.T) {
 	want(t, "output", s.out.String(), "")
 	want(t, "status", r.ExitCode, 0)
 	want(t, "changes", changes(r.List, s.dir), []string{"M file", "M only", "M original"})
+}
+
+// A renamed directory takes along what is mounted below it: mounts on mounts, files
+// and what is there twice.
+func TestMovedMounts(t *testing.T) {
+	if !privately(t) {
+		return
+	}
+	s := newScene(t, script(`
+		mv a b; rm b/m/old; echo 2 > b/m/new; echo 2 >> b/m/inner/i; echo 2 >> b/m/inner/file
+		mkdir b/deep; mv b/m2 b/deep/m 2>/dev/null && exit 3; mv b c; echo 3 > c/view/v`)...)
+	s.mount(`
+		mkdir -p a/m a/m2 a/view source; echo 1 > a/f
+		mount -t tmpfs -o mode=1711,uid=7 tmpfs a/m; echo 1 > a/m/old; mkdir a/m/d; echo 1 > a/m/d/same; ln a/m/d/same a/m/link
+		mkdir a/m/inner; mount -t tmpfs tmpfs a/m/inner; echo 1 > a/m/inner/i
+		touch a/m/inner/file; echo 1 > only; mount --bind only a/m/inner/file
+		mount -t tmpfs tmpfs a/m2; mount --bind source a/view`)
+	r := s.run()
+	want(t, "output", s.out.String(), "")
+	want(t, "status", r.ExitCode, 0)
+	want(t, "changes", changes(r.List, s.dir), []string{
+		"D a", "D a/f", "D a/m", "D a/m/d", "D a/m/d/same", "D a/m/inner", "D a/m/inner/file", "D a/m/inner/i", "D a/m/link", "D a/m/old",
+		"D a/m2", "D a/view",
+		"A c", "A c/deep", "A c/f", "A c/m", "A c/m/d", "A c/m/d/same", "A c/m/inner", "A c/m/inner/file", "A c/m/inner/i", "A c/m/link", "A c/m/new",
+		"A c/m2", "A c/view", "M only", "A source/v",
+	})
+	for path, mode := range map[string]fs.FileMode{"c/m": fs.ModeDir | fs.ModeSticky | 0o711, "c/m/link": 0o644} {
+		if e := r.List.Find(s.dir[1:] + "/" + path); e == nil || e.Mode != mode || (e.Link != "") != (path == "c/m/link") {
+			t.Errorf("%s: %+v", path, e)
+		}
+	}
 }
 
 // A shared mount (mount_namespaces(7)) does not carry what is mounted inside to

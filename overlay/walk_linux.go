@@ -24,6 +24,10 @@ type walker struct {
 	layer  *layer
 	mounts map[string]bool // the other layers' mount points, which tell for themselves
 
+	points map[uint64]point  // other layers' mount points on this one, by inode number
+	moved  map[string]string // where layers went, with the directories that they were mounted in
+	came   bool              // this layer is at another path than before
+
 	upper, lower, merged cursor
 
 	list  []plist.Entry
@@ -133,6 +137,9 @@ type finding struct {
 func (w *walker) visit(ctx context.Context, path, name string, at place) error {
 	f := finding{path: path, name: name}
 	err := w.look(&f, at)
+	if err == nil && w.isMoved(&f) {
+		return nil
+	}
 	if err == nil {
 		err = w.record(&f, at)
 	}
@@ -178,11 +185,20 @@ func (w *walker) look(f *finding, at place) (err error) {
 	if f.after == nil {
 		return nil
 	}
-	f.after.copiedUp = f.before != nil && f.after.Ino == f.before.Ino
+	f.after.copiedUp = f.before != nil && sameIno(f.before.Ino, f.after.Ino)
 	if w.layer.unprivileged() && f.written && !f.after.is(fs.ModeDir) {
 		return w.identify(f)
 	}
 	return nil
+}
+
+// realIno is an inode number without the uppermost bits, in which xino tells the file
+// systems of an overlay apart: upper has none of them set (overlayfs.rst).
+func realIno(ino uint64) uint64 { return ino & (1<<56 - 1) }
+
+// sameIno reports whether a number in merged is that of an inode in lower.
+func sameIno(lower, merged uint64) bool {
+	return lower == merged || merged != realIno(merged) && realIno(lower) == realIno(merged)
 }
 
 // record adds the entry of a name, if it has one.
