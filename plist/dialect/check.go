@@ -86,12 +86,13 @@ func Check(doc *Document, m *Makefile) ([]Finding, error) {
 	if d.readList != nil {
 		return checkList(d, doc)
 	}
+	c := &checker{doc: doc, makefile: m}
+	c.lines()
 	items, err := doc.Items()
 	if err != nil {
-		return []Finding{{0, Error, err.Error()}}, nil
+		return c.findings, nil // lines has told it
 	}
-	c := &checker{doc: doc, makefile: m, files: make(map[string]int, len(items))}
-	c.lines()
+	c.files = make(map[string]int, len(items))
 	for i := range items {
 		c.item(c.at(items, i))
 	}
@@ -119,7 +120,7 @@ func (c *checker) report(severity Severity, format string, args ...any) {
 	c.findings = append(c.findings, Finding{c.line, severity, shown(fmt.Sprintf(format, args...))})
 }
 
-// lines checks what is not in the items: blanks and a missing newline.
+// lines checks what is not in the items: bytes, blanks and a missing newline.
 func (c *checker) lines() {
 	for i := range c.doc.Lines {
 		l := &c.doc.Lines[i]
@@ -128,6 +129,9 @@ func (c *checker) lines() {
 			c.report(Error, "white space at the end of the line")
 		} else if strings.HasSuffix(l.Arg, "\r") { // where it is part of a name
 			c.report(Error, "a carriage return at the end of the line")
+		}
+		if l.holds("\x00") {
+			c.report(Error, "a NUL byte")
 		}
 		if i == 0 && strings.HasPrefix(l.Arg, "\ufeff") {
 			c.report(Error, "a byte order mark")

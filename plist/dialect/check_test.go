@@ -147,7 +147,7 @@ func TestCheckWholeList(t *testing.T) {
 		{"pkgsrc", "@comment $NetBSD$\n+x\n", "2 error begins with a letter"},
 		{"pkgsrc", "a\n", "1 error the first line is not"},
 		{"pkgsrc", "@comment $NetBSD$\na", "2 error no newline"},
-		{"pkgsrc", "@comment $NetBSD$\na\x00\n", "0 error a NUL byte"},
+		{"pkgsrc", "@comment $NetBSD$\na\x00\n", "2 error a NUL byte"},
 		{"freebsd", "\ufeffa\n", "1 error a byte order mark"},
 		{"freebsd", "a\r\n", "1 error white space at the end"},
 		{"openbsd", "a\r\n", "1 error a carriage return"},

@@ -250,3 +250,56 @@ func TestInspectELF(t *testing.T) {
 		}
 	}
 }
+
+// TestPortLanguages: modules as Debian's perl, Python and RubyGems install them
+// become what a tree's lists have, with no directory that the language has.
+func TestPortLanguages(t *testing.T) {
+	perl, tree := installed("/p", map[string]string{
+		"p/share/perl/": "", "p/share/perl/5.36.0/": "", "p/share/perl/5.36.0/Net/": "", "p/share/perl/5.36.0/Net/T.pm": "",
+		"p/lib/x86_64-linux-gnu/": "", "p/lib/x86_64-linux-gnu/perl/": "", "p/lib/x86_64-linux-gnu/perl/5.36.0/": "", "p/lib/x86_64-linux-gnu/perl/5.36.0/auto/": "",
+		"p/lib/x86_64-linux-gnu/perl/5.36.0/auto/Net/": "", "p/lib/x86_64-linux-gnu/perl/5.36.0/auto/Net/T/": "",
+		"p/lib/x86_64-linux-gnu/perl/5.36.0/auto/Net/T/.packlist": "/p/man/man3/Net::T.3pm\n/p/share/perl/5.36.0/Net/T.pm\n",
+		"p/share/man/man3/Net::T.3pm":                             ".TH\n",
+	})
+	gem, none := installed("/p", map[string]string{
+		"p/lib/ruby/": "", "p/lib/ruby/gems/": "", "p/lib/ruby/gems/3.1.0/": "", "p/lib/ruby/gems/3.1.0/doc/": "", "p/lib/ruby/gems/3.1.0/gems/": "",
+		"p/lib/ruby/gems/3.1.0/gems/foo-1.0/": "", "p/lib/ruby/gems/3.1.0/gems/foo-1.0/foo.rb": "", "p/lib/ruby/gems/3.1.0/cache/foo-1.0.gem": "",
+	})
+	for _, tt := range []struct {
+		name string
+		list *plist.List
+		tree content
+		want map[string]string
+	}{
+		{"perl", perl, tree, map[string]string{
+			"pkgsrc":  "|PERL5_PACKLIST+= auto/Net/T/.packlist .include \"../../lang/perl5/module.mk\"",
+			"freebsd": "%%SITE_PERL%%/Net/T.pm %%PERL5_MAN3%%/Net::T.3.gz|",
+			"openbsd": "${P5SITE}/Net/ ${P5SITE}/Net/T.pm @man man/man3p/Net::T.3p|",
+		}},
+		{"gem", gem, none, map[string]string{
+			"pkgsrc":  "${GEM_HOME}/cache/${GEM_NAME}.gem ${GEM_LIBDIR}/foo.rb|.include \"../../lang/ruby/gem.mk\"",
+			"freebsd": "%%RUBY_GEMDIR%%/cache/foo-%%PORTVERSION%%.gem %%RUBY_GEMDIR%%/gems/foo-%%PORTVERSION%%/foo.rb|USES+= gem",
+			"openbsd": "${GEM_LIB}/cache/${DISTNAME}.gem ${GEM_LIB}/gems/${DISTNAME}/ ${GEM_LIB}/gems/${DISTNAME}/foo.rb|",
+		}},
+	} {
+		facts, err := Inspect(tt.list, tt.tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for format, want := range tt.want {
+			port, err := NewPort(format, tt.list, facts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			port.Substitute(nil, VariablesOf(format, port))
+			var b strings.Builder
+			if err := WriteItems(&b, format, port.Items[1:]); err != nil {
+				t.Fatal(err)
+			}
+			got := strings.Join(strings.Split(strings.TrimSpace(b.String()), "\n"), " ") + "|" + strings.Join(port.Makefile, " ")
+			if got != want {
+				t.Errorf("%s, %s: got  %s\nwant %s", tt.name, format, got, want)
+			}
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package dialect
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -120,7 +119,7 @@ func (doc *Document) Items() ([]Item, error) {
 	for i := range doc.Lines {
 		l := &doc.Lines[i]
 		if l.holds("\x00") {
-			return nil, errors.New("a NUL byte")
+			return nil, fmt.Errorf("line %d: a NUL byte", i+1)
 		}
 		it := Item{Line: i + 1}
 		d.read(&r, l, &it)
