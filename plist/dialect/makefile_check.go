@@ -18,11 +18,11 @@ type frame struct {
 var frames = map[string]frame{
 	"pkgsrc": {
 		regexp.MustCompile(`^((OPSYS|OS_VERSION|LN|LOCALBASE|VIEWBASE|X11BASE|CHGRP|CHMOD|CHOWN|MKDIR|RMDIR|RM|TRUE|PREFIX|NATIVE_OPSYS)$|` +
-			`(MACHINE|LOWER|PKG|PY|EGG|WHEEL|GEM|RUBY|RB|PERL5|LUA|TEX|TCL|TK|PHP|GUILE|EMACS|FOR_|NOTFOR_|LINUX|EMUL|ERL|OCAML|QT|QORE|GO|PG|APACHE|GTK|GCC|JAVA|FONTS|IMAKE|X11|XLOCALE)[A-Za-z0-9_]*$)`),
+			`(MACHINE|LOWER|PKG|PY|EGG|WHEEL|GEM|RUBY|RB|PERL5|LUA|TEX|TCL|TK|PHP|GUILE|EMACS|FOR_|NOTFOR_|LINUX|EMUL|ERL|OCAML|HASKELL|QT|QORE|GO|PG|APACHE|GTK|GCC|JAVA|FONTS|IMAKE|X11|XLOCALE)[A-Za-z0-9_]*$)`),
 		"PLIST_SUBST",
 	},
 	"freebsd": {
-		regexp.MustCompile(`^(OSREL|OSVERSION|PREFIX|LOCALBASE|RESETPREFIX|LIB32DIR|DATADIR|DOCSDIR|EXAMPLESDIR|WWWDIR|ETCDIR|DESKTOPDIR|PORTNAME|PORTVERSION|PORTDOCS|PORTEXAMPLES|PORTDATA|ARCH|OPSYS|SITE_PERL|SITE_ARCH|` +
+		regexp.MustCompile(`^(OSREL|OSVERSION|PREFIX|LOCALBASE|RESETPREFIX|LIB32DIR|DATADIR|DOCSDIR|EXAMPLESDIR|WWWDIR|ETCDIR|DESKTOPDIR|PORTNAME|PORTVERSION|PORTDOCS|PORTEXAMPLES|PORTDATA|DEBUG|ARCH|OPSYS|SITE_PERL|SITE_ARCH|` +
 			`(PERL|PYTHON|RUBY|GEM|PHP|LUA|TCL|TK|APACHE|LINUX|CMAKE|GNOME|GTK|KDE|KF|QT|JAVA|OCAML)[A-Z0-9_]*)$`),
 		"PLIST_SUB",
 	},
@@ -54,13 +54,16 @@ func (c *checker) declared(items []Item) {
 	c.samples(items)
 }
 
+// conditionsOf are the conditions that files of pkgsrc's framework define.
+var conditionsOf = map[string]string{"ocaml-opt": "../../mk/ocaml.mk", "doc": "../../mk/haskell.mk"}
+
 // conditions wants each condition to be one of the Makefile's.
 func (c *checker) conditions(it *Item, say func(Severity, string, string)) {
 	for _, cond := range it.When {
 		name := cond.String()
 		switch c.doc.Format {
 		case "pkgsrc":
-			if !c.makefile.may("PLIST_VARS", name) && !c.makefile.defines("PLIST."+name) && name != "ocaml-opt" { // of mk/ocaml.mk
+			if !c.makefile.may("PLIST_VARS", name) && !c.makefile.defines("PLIST."+name) && !c.makefile.includes(conditionsOf[name]) {
 				say(Warning, "the condition %s is not in PLIST_VARS", name)
 			}
 		case "freebsd":
@@ -160,7 +163,7 @@ func (m *Makefile) has(line string) bool {
 	}
 	return m.unread || slices.ContainsFunc(m.uses(), func(word string) bool {
 		word, _, _ = strings.Cut(word, ":")
-		return couldBe(word, value) || strings.HasPrefix(value, word+"-") || word == "linux" // "gettext" is its tools and runtime
+		return couldBe(word, value) || strings.HasPrefix(value, word+"-") || word == "linux" || word == "kde" // "gettext" is its tools and runtime
 	})
 }
 
@@ -178,7 +181,7 @@ func (m *Makefile) uses() []string {
 // samples wants the files that the Makefile's CONF_FILES and SPECIAL_PERMS are
 // about to be in the list.
 func (c *checker) samples(items []Item) {
-	if c.doc.Format != "pkgsrc" || c.makefile.unread || c.makefile.lists > 1 {
+	if c.doc.Format != "pkgsrc" || c.makefile.unread || c.makefile.lists != 1 {
 		return
 	}
 	var listed []string

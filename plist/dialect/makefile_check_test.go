@@ -26,6 +26,7 @@ func TestCheckMakefile(t *testing.T) {
 		{"pkgsrc", "share/examples/a/b", "EGDIR= ${PREFIX}/share/examples/a/\nCONF_FILES+= ${EGDIR}/c ${PKG_SYSCONFDIR}/c", "CONF_FILES+= ${EGDIR}/b b\nEGDIR= ${PREFIX}/share/examples/${PKGBASE}", "0 error share/examples/a/c is in CONF_FILES"},
 		{"pkgsrc", "bin/a", "SPECIAL_PERMS+= ${PREFIX}/bin/b ${SETUID_ROOT_PERMS}", "SPECIAL_PERMS+= ${PREFIX}/bin/a root wheel 04755", ""},
 		{"pkgsrc", "bin/a", "SPECIAL_PERMS+= ${PREFIX}/bin/b root wheel 04755", "", "0 error bin/b is in SPECIAL_PERMS"},
+		{"pkgsrc", "${PLIST.doc}a", "", `.include "../../mk/haskell.mk"`, "2 warning the condition doc"},
 		{"freebsd", "%%NLS%%a\n%%NO_X11%%b", "OPTIONS_DEFINE= X11", "OPTIONS_DEFINE= NLS X11", "1 warning the condition NLS is neither"},
 		{"freebsd", "%%A%%a", "", "OPTIONS_SINGLE_X= A B", "1 warning the condition A"},
 		{"freebsd", "%%A%%a", "", "X_PLIST_SUB= A=", "1 warning the condition A"},
@@ -54,6 +55,9 @@ func checkedWith(t *testing.T, format, list, makefile string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "Makefile")
 	if err := os.WriteFile(name, []byte(makefile+"\n.include \"../../mk/bsd.pkg.mk\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(name), "PLIST"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	m, err := ReadMakefile(filepath.Dir(name))

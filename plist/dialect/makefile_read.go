@@ -31,7 +31,13 @@ func ReadMakefile(name string) (*Makefile, error) {
 	if err := m.read(name, make(map[string]bool)); err != nil {
 		return nil, err
 	}
-	for _, beside := range []string{"../Makefile.inc", "Makefile.inc"} { // bsd.port.mk includes the first, the ports below a directory the second
+	// OpenBSD's bsd.port.mk includes the first, the ports below a directory the
+	// second, and pkgsrc's djbware.mk the third.
+	beside := []string{"../Makefile.inc", "Makefile.inc", "options.mk"}
+	for _, module := range m.of("MODULES") {
+		beside = append(beside, "../../"+module+"/"+path.Base(module)+".port.mk")
+	}
+	for _, beside := range beside {
 		err := m.read(filepath.Join(filepath.Dir(name), beside), make(map[string]bool))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
