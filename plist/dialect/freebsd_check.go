@@ -44,7 +44,7 @@ func checkFreeBSD(c *checker, items []Item) {
 		switch {
 		case freebsdObsolete[l.Word] != "":
 			c.report(Warning, "%s is obsolete: %s", l.Word, freebsdObsolete[l.Word])
-		case l.Word != "" && !freebsdWords[l.Word]:
+		case l.Word != "" && !freebsdWords[l.Word] && (c.makefile == nil || !c.makefile.keywords[l.Word]):
 			c.report(Error, "unknown keyword %s", l.Word)
 		case l.Lead != "" && l.Arg != "":
 			c.report(Warning, "white space at the start of the line")

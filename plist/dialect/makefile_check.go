@@ -33,43 +33,71 @@ var frames = map[string]frame{
 	},
 }
 
+// A declaration looks for what a list and the port's Makefile do not agree on. It
+// tells each thing once, at the first line that it is about.
+type declaration struct {
+	*checker
+	names map[string]bool // conditions, variables and lines of the Makefile so far
+	port  string          // FreeBSD's PORTNAME, if it is known
+}
+
 // declared checks a list against the port's Makefile.
 func (c *checker) declared(items []Item) {
-	said := make(map[string]bool)
+	d := &declaration{checker: c, names: make(map[string]bool)}
+	if names := c.makefile.of("PORTNAME"); len(names) == 1 {
+		d.port = names[0]
+	}
 	for i := range items {
 		it := c.at(items, i)
-		say := func(severity Severity, format, what string) {
-			if !said[format+what] {
-				said[format+what] = true
-				c.report(severity, format, what)
+		for _, cond := range it.When {
+			if d.first("condition " + cond.String()) {
+				d.condition(cond)
 			}
 		}
-		c.conditions(it, say)
-		c.references(it, say)
+		parts := strings.Split(it.Path, "\x00")
+		for k := 1; k < len(parts); k += 2 {
+			if d.first("variable " + parts[k]) {
+				d.variable(parts[k])
+			}
+		}
 		if it.Kind == KindFile {
-			c.needs(it, say)
+			d.needs(it)
 		}
 	}
 	c.line = 0
 	c.samples(items)
 }
 
+// first reports whether a name was not looked at before.
+func (d *declaration) first(name string) bool {
+	if d.names[name] {
+		return false
+	}
+	d.names[name] = true
+	return true
+}
+
+// want reports that a line of the Makefile is missing.
+func (d *declaration) want(severity Severity, line string) {
+	if d.first(line) && !d.makefile.has(line) {
+		d.report(severity, "the Makefile does not have %s", shown(line))
+	}
+}
+
 // conditionsOf are the conditions that files of pkgsrc's framework define.
 var conditionsOf = map[string]string{"ocaml-opt": "../../mk/ocaml.mk", "doc": "../../mk/haskell.mk"}
 
-// conditions wants each condition to be one of the Makefile's.
-func (c *checker) conditions(it *Item, say func(Severity, string, string)) {
-	for _, cond := range it.When {
-		name := cond.String()
-		switch c.doc.Format {
-		case "pkgsrc":
-			if !c.makefile.may("PLIST_VARS", name) && !c.makefile.defines("PLIST."+name) && !c.makefile.includes(conditionsOf[name]) {
-				say(Warning, "the condition %s is not in PLIST_VARS", name)
-			}
-		case "freebsd":
-			if name := swapCase(cond.Name); !c.freebsdOption(name) && !c.freebsdOption("NO_"+name) {
-				say(Warning, "the condition %s is neither an option nor in PLIST_SUB", name)
-			}
+// condition wants a condition to be one of the Makefile's.
+func (d *declaration) condition(cond Cond) {
+	name := cond.String()
+	switch d.doc.Format {
+	case "pkgsrc":
+		if !d.makefile.may("PLIST_VARS", name) && !d.makefile.defines("PLIST."+name) && !d.makefile.includes(conditionsOf[name]) {
+			d.report(Warning, "the condition %s is not in PLIST_VARS", name)
+		}
+	case "freebsd":
+		if name := swapCase(cond.Name); !d.freebsdOption(name) && !d.freebsdOption("NO_"+name) {
+			d.report(Warning, "the condition %s is neither an option nor in PLIST_SUB", name)
 		}
 	}
 }
@@ -98,55 +126,50 @@ func (c *checker) substituted(variable, name string) bool {
 	})
 }
 
-// references wants each variable to be the framework's or the Makefile's.
-func (c *checker) references(it *Item, say func(Severity, string, string)) {
-	parts := strings.Split(it.Path, "\x00")
-	frame := frames[c.doc.Format]
-	for i := 1; i < len(parts); i += 2 {
-		name := parts[i]
-		if strings.HasPrefix(name, "PLIST.") || c.makefile.unread {
-			continue
+// variable wants a variable to be the framework's or the Makefile's.
+func (d *declaration) variable(name string) {
+	frame := frames[d.doc.Format]
+	lib, ok := strings.CutPrefix(name, "LIB")
+	lib, versioned := strings.CutSuffix(lib, "_VERSION")
+	switch {
+	case strings.HasPrefix(name, "PLIST."), d.makefile.unread:
+	case ok && versioned && d.doc.Format == "openbsd":
+		if !d.makefile.may("SHARED_LIBS", lib) && !d.makefile.defines(name) {
+			d.report(Error, "SHARED_LIBS does not have %s", lib)
 		}
-		if lib, ok := strings.CutPrefix(name, "LIB"); ok && c.doc.Format == "openbsd" && strings.HasSuffix(lib, "_VERSION") {
-			if lib = strings.TrimSuffix(lib, "_VERSION"); !c.makefile.may("SHARED_LIBS", lib) && !c.makefile.defines(name) {
-				say(Error, "SHARED_LIBS does not have %s", lib)
-			}
-			continue
-		}
-		known := frame.variables.MatchString(name) || c.substituted(frame.subst, name)
-		if c.doc.Format == "freebsd" { // what USES brings is not known
-			known = known || c.freebsdOption(name) || c.makefile.uses() != nil
-		}
-		if !known {
-			say(Warning, "the variable %s is not in "+frame.subst, name)
-		}
+	case frame.variables.MatchString(name), d.substituted(frame.subst, name):
+	case d.doc.Format == "freebsd" && (d.freebsdOption(name) || d.makefile.uses() != nil): // what USES brings is not known
+	default:
+		d.report(Warning, "the variable %s is not in %s", name, frame.subst)
 	}
 }
 
-// needs wants what the tree's hooks are declared by.
-func (c *checker) needs(it *Item, say func(Severity, string, string)) {
-	if name := it.Path; c.doc.Format == "pkgsrc" && !c.makefile.unread {
-		switch {
-		case strings.HasPrefix(name, Var("PKGLOCALEDIR")+"/") && !c.makefile.defines("USE_PKGLOCALEDIR"):
-			say(Warning, "the Makefile does not have %s", "USE_PKGLOCALEDIR= yes")
-		case (strings.HasPrefix(name, "info/") || strings.HasPrefix(name, Var("PKGINFODIR")+"/")) && !c.makefile.defines("INFO_FILES"):
-			say(Warning, "the Makefile does not have %s", "INFO_FILES= yes")
+// freebsdDirs are the directories that FreeBSD's framework has variables for.
+var freebsdDirs = [][2]string{{"share/doc/", "DOCSDIR"}, {"share/examples/", "EXAMPLESDIR"}, {"share/", "DATADIR"}, {"etc/", "ETCDIR"}}
+
+// needs wants the Makefile to declare what a file needs.
+func (d *declaration) needs(it *Item) {
+	name := it.Path
+	switch d.doc.Format {
+	case "pkgsrc":
+		if strings.HasPrefix(name, Var("PKGLOCALEDIR")+"/") {
+			d.want(Warning, "USE_PKGLOCALEDIR= yes")
 		}
-	}
-	if names := c.makefile.of("PORTNAME"); c.doc.Format == "freebsd" && len(names) == 1 {
-		for _, dir := range [][2]string{{"share/doc/", "DOCSDIR"}, {"share/examples/", "EXAMPLESDIR"}, {"share/", "DATADIR"}, {"etc/", "ETCDIR"}} {
-			if strings.HasPrefix(it.Path, dir[0]+names[0]+"/") && !c.makefile.defines(dir[1]) {
-				say(Warning, "the directory is %s", "%%"+dir[1]+"%%")
+		if strings.HasPrefix(name, "info/") || strings.HasPrefix(name, Var("PKGINFODIR")+"/") {
+			d.want(Warning, "INFO_FILES= yes")
+		}
+	case "freebsd":
+		for _, dir := range freebsdDirs {
+			if rest, ok := strings.CutPrefix(name, dir[0]+d.port); ok && d.port != "" && strings.HasPrefix(rest, "/") && !d.makefile.defines(dir[1]) && d.first(dir[1]) {
+				d.report(Warning, "the directory is %%%%%s%%%%", dir[1])
 			}
 		}
 	}
 	for i := range hookRules {
-		rule := &hookRules[i]
-		if rule.missing == "" {
-			continue
-		}
-		if line := rule.line(c.doc.Format, it.Path); line != "" && !c.makefile.has(line) {
-			say(rule.missing, "the Makefile does not have %s", shown(line))
+		if rule := &hookRules[i]; rule.missing != "" {
+			if line := rule.line(d.doc.Format, name); line != "" {
+				d.want(rule.missing, line)
+			}
 		}
 	}
 }

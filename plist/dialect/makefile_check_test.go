@@ -83,6 +83,8 @@ func TestReadMakefile(t *testing.T) {
 		"a/Makefile":        "BASE=${.CURDIR}/../b\n.include \"${BASE}/Makefile.common\"\n.include \"options.mk\"\n",
 		"a/options.mk":      "PLIST_VARS+= x\n.include \"options.mk\"\n",
 		"b/Makefile.common": "PLIST_VARS+= y\n",
+		"f/p/Makefile":      "",
+		"Keywords/new.ucl":  "",
 		"c/Makefile":        ".include \"../nowhere/Makefile.common\"\n",
 	} {
 		name = filepath.Join(dir, name)
@@ -105,6 +107,14 @@ func TestReadMakefile(t *testing.T) {
 		if err != nil || len(findings) != tt.want {
 			t.Errorf("%s: %v, %v", tt.dir, findings, err)
 		}
+	}
+	m, err := ReadMakefile(filepath.Join(dir, "f/p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	findings, err := Check(parse(t, "freebsd", "@new a\n@old b\n"), m)
+	if err != nil || len(findings) != 1 || findings[0].Line != 2 {
+		t.Errorf("keywords of the tree: %v, %v", findings, err)
 	}
 	if _, err := ReadMakefile(filepath.Join(dir, "d")); err == nil {
 		t.Error("there is no such Makefile")

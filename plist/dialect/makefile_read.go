@@ -18,6 +18,7 @@ type Makefile struct {
 	included []string            // as written, but for references that are known
 	unread   bool                // an included file that is not the framework's is not here
 	lists    int                 // packing lists beside it
+	keywords map[string]bool     // that FreeBSD's tree defines, with their "@"
 }
 
 // ReadMakefile reads a Makefile, or that of a directory, and what it includes
@@ -27,7 +28,7 @@ func ReadMakefile(name string) (*Makefile, error) {
 	if st, err := os.Stat(name); err == nil && st.IsDir() {
 		name = filepath.Join(name, "Makefile")
 	}
-	m := &Makefile{words: make(map[string][]string)}
+	m := &Makefile{words: make(map[string][]string), keywords: make(map[string]bool)}
 	if err := m.read(name, make(map[string]bool)); err != nil {
 		return nil, err
 	}
@@ -44,7 +45,14 @@ func ReadMakefile(name string) (*Makefile, error) {
 		}
 	}
 	lists, err := filepath.Glob(filepath.Join(filepath.Dir(name), "PLIST*"))
+	if err != nil {
+		return nil, err
+	}
 	m.lists = len(lists)
+	keywords, err := filepath.Glob(filepath.Join(filepath.Dir(name), "../../Keywords/*.ucl"))
+	for _, keyword := range keywords {
+		m.keywords["@"+strings.TrimSuffix(filepath.Base(keyword), ".ucl")] = true
+	}
 	return m, err
 }
 
