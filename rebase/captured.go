@@ -21,13 +21,13 @@ type Captured struct {
 	Placements []Placement
 
 	database *Database
-	records  []Record
+	records  map[string]Record // by entry path
 }
 
 // MoveCaptured plans for the images among the packed entries of a list, which
 // are told by suffix and content, and moves them. They are recorded as what they
-// will be when the list is installed at the root. Nothing is written until Save;
-// moved content is made when Tree is asked for it.
+// will be when the list is installed at the root, see Policy.Mounts. Nothing is
+// written until Save; moved content is made when Tree is asked for it.
 //
 // Preconditions: tree can be opened more than once a path. The caller holds the
 // lock of the policy's database until after Save.
@@ -35,8 +35,8 @@ func MoveCaptured(ctx context.Context, list *plist.List, tree plist.Tree, policy
 	out := *list
 	out.Entries = append([]plist.Entry{}, list.Entries...)
 	moves := &movedTree{Tree: tree, changes: make(map[string]change)}
-	c := &Captured{List: &out, Tree: moves, database: policy.Database}
-	subjects, err := capturedSubjects(ctx, list, tree, policy.Database)
+	c := &Captured{List: &out, Tree: moves, database: policy.Database, records: make(map[string]Record)}
+	subjects, err := capturedSubjects(ctx, list, tree, policy)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,8 @@ func Candidate(e *plist.Entry) bool {
 }
 
 // capturedSubjects reads the images among a list's packed entries.
-func capturedSubjects(ctx context.Context, list *plist.List, tree plist.Tree, db *Database) ([]*subject, error) {
+func capturedSubjects(ctx context.Context, list *plist.List, tree plist.Tree, policy *Policy) ([]*subject, error) {
+	place := Root{Mounts: policy.Mounts}
 	var subjects []*subject
 	for i := range list.Entries {
 		e := &list.Entries[i]
@@ -85,7 +86,8 @@ func capturedSubjects(ctx context.Context, list *plist.List, tree plist.Tree, db
 		if err != nil {
 			return nil, err
 		}
-		s := &subject{File: File{"/" + e.Path, e.Path}, record: db.Find("/" + e.Path)}
+		f := place.FileAt(e.Path)
+		s := &subject{File: f, record: policy.Database.Find(f.Name)}
 		s.readFrom(bytes.NewReader(content), int64(len(content)), true)
 		subjects = append(subjects, s)
 		if err := ctx.Err(); err != nil {
@@ -131,22 +133,17 @@ func (c *Captured) take(p *Placement, moves *movedTree, policy *Policy) error {
 		}
 		moves.changes[p.Path] = change
 	}
-	c.records = append(c.records, record)
+	c.records[p.Path] = record
 	return nil
 }
 
 // declare changes the entries of the moved images, and of their hard links.
 func (c *Captured) declare() {
-	moved := make(map[string]*Record)
 	from := make(map[string]uint64)
 	for i := range c.Placements {
 		if p := &c.Placements[i]; p.Action == Move {
 			from[p.Path] = p.From
 		}
-	}
-	for i := range c.records {
-		r := &c.records[i]
-		moved[r.Name[1:]] = r
 	}
 	for i := range c.List.Entries {
 		e := &c.List.Entries[i]
@@ -158,11 +155,12 @@ func (c *Captured) declare() {
 		if !ok {
 			continue
 		}
-		was := plist.Rebased{From: base, To: moved[path].Base, Digest: e.Digest}
+		now := c.records[path]
+		was := plist.Rebased{From: base, To: now.Base, Digest: e.Digest}
 		if e.Rebased != nil { // moved once before
 			was.From, was.Digest = e.Rebased.From, e.Rebased.Digest
 		}
-		e.Size, e.Digest, e.Rebased = moved[path].File.Length, moved[path].File.Digest, &was
+		e.Size, e.Digest, e.Rebased = now.File.Length, now.File.Digest, &was
 	}
 }
 

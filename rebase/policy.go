@@ -28,6 +28,9 @@ type Policy struct {
 	// another base at random (DYNAMICBASE, HIGH_ENTROPY_VA), moved or not.
 	ClearDynamic bool
 
+	// Mounts are those of the root a packing list is for, see Root.
+	Mounts []Mount
+
 	// Progress, if not nil, is called with the number of images that Apply has
 	// read, moved and verified so far; by one goroutine at a time.
 	Progress func(done int)

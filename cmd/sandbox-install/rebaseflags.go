@@ -46,7 +46,11 @@ func (f *rebaseFlags) registerPlaces(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.root, "root", "/", "`DIR` that is the system's root when the images are used")
 	flags.StringVar(&f.stripPrefix, "strip-prefix", "", "staging `DIR` (in --root) that is not part of the recorded names")
-	flags.StringArrayVar(&f.mounts, "mount", nil, "`NAME=PATH`: what is recorded below NAME lies below PATH; \"cygwin\" for /usr/bin=/bin and /usr/lib=/lib")
+	f.registerMounts(cmd, "")
+}
+
+func (f *rebaseFlags) registerMounts(cmd *cobra.Command, prefix string) {
+	cmd.Flags().StringArrayVar(&f.mounts, prefix+"mount", nil, "`NAME=PATH`: what is recorded below NAME lies below PATH; \"cygwin\" for /usr/bin=/bin and /usr/lib=/lib")
 }
 
 func (f *rebaseFlags) registerFiles(cmd *cobra.Command) {
@@ -104,6 +108,17 @@ func (f *rebaseFlags) completePolicy(db *rebase.Database) error {
 			return &usageError{err}
 		}
 		p.Pins = append(p.Pins, pin)
+	}
+	for _, s := range f.mounts {
+		if s == "cygwin" {
+			p.Mounts = append(p.Mounts, rebase.CygwinMounts...)
+			continue
+		}
+		mount, err := rebase.ParseMount(s)
+		if err != nil {
+			return &usageError{err}
+		}
+		p.Mounts = append(p.Mounts, mount)
 	}
 	return f.completeRooms()
 }

@@ -55,7 +55,11 @@ func (o *rebaseOption) open(already *rebasedCapture) (*rebaseSession, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // for the lock
 	defer cancel()
 	s := &rebaseSession{flags: &o.flags, policy: &o.flags.policy}
-	if err := s.openDatabases(ctx, changing); err != nil {
+	err := s.openDatabases(ctx, changing)
+	if err == nil {
+		err = o.flags.completePolicy(s.db)
+	}
+	if err != nil {
 		s.close()
 		return nil, err
 	}
@@ -89,7 +93,7 @@ func (s *rebaseSession) follow(stdio *stdio, dir string, transactions ...*unpack
 	for _, t := range transactions {
 		lists = append(lists, t.Before, t.After)
 	}
-	place := &rebase.Root{Root: root}
+	place := &rebase.Root{Root: root, Mounts: s.policy.Mounts}
 	files := rebase.Touched(place, s.db, lists...)
 	findings, err := rebase.Follow(context.Background(), place, files, s.db, s.policy.Respect)
 	for _, one := range findings {

@@ -115,3 +115,33 @@ func TestRebaseRecover(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// TestRebaseMounts records the files of a Cygwin root by the names they have there,
+// so that an update finds the base of what it replaces.
+func TestRebaseMounts(t *testing.T) {
+	b := newRebaseBed(t, map[string]rebasetest.Options{
+		"/bin/a.dll": {Machine: rebasetest.AMD64, Base: 0x180000000},
+	})
+	const flags = " --root DIR/target --rebase-db DIR/db --rebase-mount cygwin "
+	if err := os.Mkdir(b.dir+"/target", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b.tarballOf("/one.tar", "bin/a.dll")
+	b.program(0, "unpack --rebase-target cygwin"+flags+"DIR/one.tar")
+	const want = "/usr/bin/a.dll"
+	b.run(0, "check --db DIR/db --root DIR/target --mount cygwin")
+	first := b.run(0, "info --db DIR/db")
+	if !strings.Contains(first, want) || !strings.Contains(first, "0x0003fff") {
+		t.Errorf("unpacked: %s", first)
+	}
+	b.write("/bin/a.dll", rebasetest.Image(rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x180000000, Seed: 1}))
+	b.tarballOf("/two.tar", "bin/a.dll")
+	b.program(0, "unpack --rebase-target cygwin"+flags+"DIR/two.tar")
+	if second := b.run(0, "info --db DIR/db"); second != first {
+		t.Errorf("an update changed the addresses: %s, was %s", second, first)
+	}
+	b.program(0, "remove"+flags+"dlls")
+	if got := b.run(0, "info --db DIR/db"); strings.Contains(got, want) {
+		t.Errorf("removed: %s", got)
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/sandbox-install/sandbox-install/plist"
 	"github.com/sandbox-install/sandbox-install/rebase"
@@ -23,19 +22,20 @@ type rebaseOption struct{ flags rebaseFlags }
 
 func (o *rebaseOption) register(cmd *cobra.Command) {
 	o.flags.format.value = string(rebase.FormatText)
-	o.registerDatabases(cmd.Flags(), "move the captured DLLs to addresses of their own, recorded in this `FILE`")
+	o.registerDatabases(cmd, "move the captured DLLs to addresses of their own, recorded in this `FILE`")
 	o.flags.registerChanges(cmd, "rebase-")
 }
 
-func (o *rebaseOption) registerDatabases(fl *pflag.FlagSet, usage string) {
-	fl.StringVar(&o.flags.db, "rebase-db", "", usage)
-	fl.StringArrayVar(&o.flags.baseDBs, "rebase-base-db", nil, "with --rebase-db, database `FILE` of another layer to respect; may be repeated")
+func (o *rebaseOption) registerDatabases(cmd *cobra.Command, usage string) *cobra.Command {
+	cmd.Flags().StringVar(&o.flags.db, "rebase-db", "", usage)
+	cmd.Flags().StringArrayVar(&o.flags.baseDBs, "rebase-base-db", nil, "with --rebase-db, database `FILE` of another layer to respect; may be repeated")
+	o.flags.registerMounts(cmd, "rebase-")
+	return cmd
 }
 
 // registerFollow is register for a command that moves no DLLs itself.
 func (o *rebaseOption) registerFollow(cmd *cobra.Command) *cobra.Command {
-	o.registerDatabases(cmd.Flags(), "take the addresses of DLLs that go from this `FILE`, and record those that come back")
-	return cmd
+	return o.registerDatabases(cmd, "take the addresses of DLLs that go from this `FILE`, and record those that come back")
 }
 
 // A rebasedCapture is what is to be recorded once the package is written. Nil

@@ -52,6 +52,7 @@ func (f *rebaseFlags) open(ctx context.Context, stdio *stdio, u use) (*rebaseSes
 		s.close()
 		return nil, err
 	}
+	s.root.Mounts = s.policy.Mounts
 	return s, nil
 }
 
@@ -68,17 +69,6 @@ func (s *rebaseSession) openRoot() error {
 		return fmt.Errorf("root: %w", err)
 	}
 	s.root = &rebase.Root{Root: root}
-	for _, m := range s.flags.mounts {
-		if m == "cygwin" {
-			s.root.Mounts = append(s.root.Mounts, rebase.CygwinMounts...)
-			continue
-		}
-		mount, err := rebase.ParseMount(m)
-		if err != nil {
-			return &usageError{err}
-		}
-		s.root.Mounts = append(s.root.Mounts, mount)
-	}
 	return nil
 }
 
