@@ -167,10 +167,13 @@ func (l *layout) tryPlace(it *item, base uint64) {
 	}
 	r := spanAt(base, it.subject.image.Size)
 	allowed := base%Granularity == 0 && r.within(it.subject.image.limits())
-	if allowed && l.taken.free(r) && (pin != nil || r.within(l.place.Stay)) {
+	switch {
+	case allowed && l.taken.free(r) && (pin != nil || r.within(l.place.Stay)):
 		l.put(it, base)
-	} else if pin != nil {
+	case pin != nil:
 		it.failure, it.with = "it can not lie where it is pinned to", l.holders(r)
+	default:
+		l.readFixups(it) // if it can not move it takes its place now, before others do
 	}
 }
 

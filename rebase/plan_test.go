@@ -459,6 +459,26 @@ func TestStackedLayers(t *testing.T) {
 	}
 }
 
+// TestSecondRun finds that of two images which can not move, at a base where none
+// is to stay, the one that was first still is.
+func TestSecondRun(t *testing.T) {
+	b := newBed(t)
+	names := []string{"/a.dll", "/b.dll"}
+	for _, name := range names {
+		file := rebasetest.Image(rebasetest.Options{Machine: rebasetest.AMD64, Base: 0x340000000})
+		le.PutUint16(file[rebasetest.Data+page+8:], 7<<12)
+		b.writeFile(name, file)
+	}
+	policy := Policy{Room: map[Machine]Range{AMD64: {0x500000000, 0x600000000}}}
+	const want = "/a.dll left fixups\n/b.dll fail fixups with /a.dll\n"
+	for range 2 {
+		if got := told(b.apply(policy, names...)); got != want {
+			t.Errorf("got\n%swant\n%s", got, want)
+		}
+		b.db = b.reopened()
+	}
+}
+
 // TestClearDynamic takes the flags from an image that stays and from one that
 // moves, once, and gives them back. A later run keeps what was before the first.
 func TestClearDynamic(t *testing.T) {
