@@ -61,6 +61,7 @@ const (
 	DependencyCommand     DependencyKind = "command"     // looked up in PATH
 	DependencyDLL         DependencyKind = "dll"         // a name in the imports of a PE image, in lower case
 	DependencyPkgConfig   DependencyKind = "pkg-config"  // a module
+	DependencyObject      DependencyKind = "object"      // what runs objects of a format, "ELF64"; its Version is the machine
 )
 
 // A Note tells where a list can not be trusted to be whole: a weakness of this

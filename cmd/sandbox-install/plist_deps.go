@@ -15,7 +15,8 @@ func plistDepsCommand(stdio *stdio) *cobra.Command {
 		Short: "Print what a package's files provide and require",
 		Long: `Deps reads the objects, scripts and pkg-config files of a tarball and prints what
 others can find in them, and what they want to find in other packages: sonames
-with symbol versions, interpreters, commands, DLLs, modules.`,
+with symbol versions, interpreters, commands, DLLs, modules, and a machine for the
+objects.`,
 		Args: exactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			l, facts, err := inspect(args[0])

@@ -56,6 +56,9 @@ func (f Facts) Depend(l *plist.List) {
 		}
 		l.Provides = append(l.Provides, fact.Provides...)
 		required = append(required, fact.Requires...)
+		if fact.Format != "" {
+			required = append(required, plist.Dependency{Kind: plist.DependencyObject, Name: fact.Format, Version: fact.Machine})
+		}
 		for _, d := range fact.Provides {
 			provided[dependencyKey(d.Kind, d.Name)] = true
 		}
@@ -253,17 +256,16 @@ func (f Facts) BuildInfo(l *plist.List) []string {
 			target = path.Join(path.Dir(e.Path), e.Link)
 		}
 		fact := f[target]
-		if fact == nil || fact.Format == "" {
-			continue
-		}
-		lines["OBJECT_FMT="+strings.TrimRight(fact.Format, "0123456789+")] = true
-		if fact.Type == TypeLibrary {
+		if fact != nil && fact.Type == TypeLibrary {
 			lines["PROVIDES=/"+e.Path] = true
 		}
 	}
 	for _, d := range l.Requires {
-		if d.Kind == plist.DependencySoname {
+		switch d.Kind {
+		case plist.DependencySoname:
 			lines["REQUIRES="+d.Name] = true
+		case plist.DependencyObject:
+			lines["OBJECT_FMT="+strings.TrimRight(d.Name, "0123456789+")] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(lines))

@@ -75,7 +75,7 @@ func TestDependELF(t *testing.T) {
 		t.Fatal(err)
 	}
 	facts.Depend(l)
-	said, err := exec.Command(readelf, "-V", "-d", out).Output()
+	said, err := exec.Command(readelf, "-h", "-V", "-d", out).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,8 @@ func TestDependELF(t *testing.T) {
 			want = append(want, "soname "+m[1])
 		}
 	}
-	want = append(want, "interpreter "+facts["p/a"].Interp)
+	class := regexp.MustCompile(`Class:\s+(\S+)`).FindStringSubmatch(string(said))
+	want = append(want, "interpreter "+facts["p/a"].Interp, "object "+class[1]+" "+facts["p/a"].Machine)
 	slices.Sort(want)
 	if got := names(l.Requires); !slices.Equal(got, want) {
 		t.Errorf("requires %q, readelf says %q", got, want)
@@ -136,8 +137,11 @@ func TestDependPE(t *testing.T) {
 	for _, m := range regexp.MustCompile(`DLL Name: (\S+)`).FindAllStringSubmatch(string(said), -1) {
 		want = append(want, "dll "+strings.ToLower(m[1]))
 	}
+	if strings.Contains(string(said), "pei-x86-64") {
+		want = append(want, "object PE32+ x86_64")
+	}
 	slices.Sort(want)
-	if got := names(l.Requires); len(want) < 3 || !slices.Equal(got, want) {
+	if got := names(l.Requires); len(want) < 4 || !slices.Equal(got, want) {
 		t.Errorf("requires %q, objdump says %q", got, want)
 	}
 	if got := names(l.Provides); !slices.Equal(got, []string{"dll foo.dll"}) {
@@ -150,7 +154,7 @@ func TestDependPE(t *testing.T) {
 
 func TestBuildInfo(t *testing.T) {
 	l := captured("/p", "p/bin/a", "p/lib/libx.so -> libx.so.1.2", "p/lib/libx.so.1.2", "p/lib/plugin.so", "p/share/text")
-	l.Requires = []plist.Dependency{{Kind: plist.DependencySoname, Name: "libc.so.6", Version: "V"}, {Kind: plist.DependencyCommand, Name: "perl"}}
+	l.Requires = []plist.Dependency{{Kind: plist.DependencySoname, Name: "libc.so.6", Version: "V"}, {Kind: plist.DependencyCommand, Name: "perl"}, {Kind: plist.DependencyObject, Name: "ELF64", Version: "x86_64"}}
 	facts := Facts{
 		"p/bin/a": {Type: TypeProgram, Format: "ELF64"}, "p/lib/libx.so.1.2": {Type: TypeLibrary, Format: "ELF64"},
 		"p/lib/plugin.so": {Type: TypePlugin, Format: "ELF64"}, "p/share/text": {Type: TypeMan},
