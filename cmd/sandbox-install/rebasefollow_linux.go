@@ -55,11 +55,7 @@ func (o *rebaseOption) open(already *rebasedCapture) (*rebaseSession, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // for the lock
 	defer cancel()
 	s := &rebaseSession{flags: &o.flags, policy: &o.flags.policy}
-	err := s.openDatabases(ctx, changing)
-	if err == nil {
-		err = o.flags.completePolicy(s.db)
-	}
-	if err != nil {
+	if err := s.openDatabases(ctx, changing); err != nil {
 		s.close()
 		return nil, err
 	}

@@ -54,9 +54,6 @@ func (o *rebaseOption) move(ctx context.Context, stdio *stdio, files *capturedFi
 	r := &rebasedCapture{session: &rebaseSession{flags: &o.flags, policy: &o.flags.policy}}
 	err := r.session.openDatabases(ctx, writing)
 	if err == nil {
-		err = o.flags.completePolicy(r.session.db)
-	}
-	if err == nil {
 		r.captured, err = rebase.MoveCaptured(ctx, files.list, files.tree, r.session.policy)
 	}
 	if err != nil {

@@ -45,9 +45,6 @@ func (f *rebaseFlags) open(ctx context.Context, stdio *stdio, u use) (*rebaseSes
 	if err == nil {
 		err = s.openDatabases(ctx, u)
 	}
-	if err == nil {
-		err = f.completePolicy(s.db)
-	}
 	if err != nil {
 		s.close()
 		return nil, err
@@ -72,6 +69,7 @@ func (s *rebaseSession) openRoot() error {
 	return nil
 }
 
+// openDatabases opens all that the policy has to respect, and completes it.
 func (s *rebaseSession) openDatabases(ctx context.Context, u use) (err error) {
 	f := s.flags
 	s.db = rebase.NewDatabase(f.db)
@@ -89,16 +87,18 @@ func (s *rebaseSession) openDatabases(ctx context.Context, u use) (err error) {
 		}
 	}
 	for _, name := range f.baseDBs {
-		if same, err := sameFile(name, f.db); same || err != nil {
-			return errors.Join(err, usagef("--base-db %s: is --db itself", name))
-		}
 		db, err := rebase.Open(name)
 		if err != nil {
 			return err
 		}
+		if same, err := sameFile(name, f.db); err != nil {
+			return err
+		} else if same {
+			return usagef("--base-db %s: is --db itself", name)
+		}
 		f.policy.Respect = append(f.policy.Respect, db)
 	}
-	return nil
+	return f.completePolicy(s.db)
 }
 
 // sameFile reports whether two names are of one file, where both are there.
