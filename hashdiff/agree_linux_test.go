@@ -23,30 +23,35 @@ import (
 	"github.com/sandbox-install/sandbox-install/tarball"
 )
 
-// The command of these tests is this program: with disturbSeed in its environment
+// The command of these tests is this program: with disturbFirst in its environment
 // it disturbs the forest in the root it runs in.
 const (
-	disturbSeed = "SANDBOX_INSTALL_TEST_DISTURB"
-	disturbRoot = "SANDBOX_INSTALL_TEST_FOREST" // or the one here
+	disturbFirst = "SANDBOX_INSTALL_TEST_DISTURB" // number of the first plot
+	disturbRoot  = "SANDBOX_INSTALL_TEST_FOREST"  // where it is; /forest if not set
 )
 
+// plots is how many a test has.
 const plots = 40
 
 func TestMain(m *testing.M) {
 	sandbox.Init()
-	if s := os.Getenv(disturbSeed); s != "" {
-		seed, err := strconv.ParseUint(s, 10, 64)
+	if s := os.Getenv(disturbFirst); s != "" {
+		first, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {
 			panic(err)
 		}
-		disturb(cmp.Or(os.Getenv(disturbRoot), "/forest"), plots, seed)
+		capturetest.Forest{First: first, Plots: plots}.Disturb(cmp.Or(os.Getenv(disturbRoot), "/forest"))
 		return
 	}
 	os.Exit(m.Run())
 }
 
+func forestOf(round uint64) capturetest.Forest {
+	return capturetest.Forest{First: round * plots, Plots: plots}
+}
+
 // newRoot makes a root with a forest and this program, with what its loader needs.
-func newRoot(t testing.TB) string {
+func newRoot(t testing.TB, forest capturetest.Forest) string {
 	t.Helper()
 	root := t.TempDir()
 	forestDir := filepath.Join(root, "forest")
@@ -55,7 +60,7 @@ func newRoot(t testing.TB) string {
 			t.Fatal(err)
 		}
 	}
-	forest(t, forestDir, plots)
+	forest.Plant(t, forestDir)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -88,10 +93,10 @@ func copyInto(t testing.TB, root, from, to string) {
 	}
 }
 
-// command is what disturbs a root.
-func command(root string, seed uint64) capture.Command {
+// command is what disturbs the forest of a root.
+func command(root string, forest capturetest.Forest) capture.Command {
 	return capture.Command{
-		Args: []string{"/self"}, Env: []string{disturbSeed + "=" + fmt.Sprint(seed)}, Dir: "/", Root: root,
+		Args: []string{"/self"}, Env: []string{disturbFirst + "=" + fmt.Sprint(forest.First)}, Dir: "/", Root: root,
 		Stdout: os.Stderr, Stderr: os.Stderr,
 	}
 }
@@ -128,13 +133,14 @@ func TestAgreesWithOverlay(t *testing.T) {
 	if err := (overlay.Method{}).Probe(t.Context()); err != nil {
 		need.Lacks(t, "overlay", err)
 	}
-	for seed := range uint64(4) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			root := newRoot(t)
+	for round := range uint64(4) {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			forest := forestOf(round)
+			root := newRoot(t, forest)
 			before := capturetest.Take(t, root)
 			since := time.Now().Add(-time.Second)
-			want, wantTar := captured(t, overlay.Method{}, command(root, seed*plots), since)
-			got, gotTar := captured(t, &Method{}, command(root, seed*plots), since)
+			want, wantTar := captured(t, overlay.Method{}, command(root, forest), since)
+			got, gotTar := captured(t, &Method{}, command(root, forest), since)
 			sameLists(t, got, want)
 			if !t.Failed() && !bytes.Equal(gotTar, wantTar) {
 				t.Error("the lists are the same, and the tarballs are not")

@@ -76,7 +76,7 @@ func TestHardLinks(t *testing.T) {
 
 func shell(t testing.TB, dir, script string) {
 	t.Helper()
-	cmd := command("", 0)
+	cmd := command("", capturetest.Forest{})
 	cmd.Args, cmd.Env, cmd.Dir = []string{"sh", "-euc", script}, os.Environ(), filepath.Clean(dir)
 	e, err := execute(t.Context(), cmd, "")
 	if err != nil || e.code != 0 {
@@ -87,7 +87,7 @@ func shell(t testing.TB, dir, script string) {
 // TestScenesAgree is law L3 for the same scenes.
 func TestScenesAgree(t *testing.T) {
 	need.Root(t)
-	root := newRoot(t)
+	root := newRoot(t, forestOf(0))
 	for _, tool := range []string{"sh", "ln", "rm", "mv", "cp", "touch", "chmod", "cat"} {
 		name, err := exec.LookPath(tool)
 		if err != nil {
@@ -105,7 +105,7 @@ func TestScenesAgree(t *testing.T) {
 		fmt.Fprintf(&script, "(cd %s; %s)\n", dir, tt.script)
 	}
 	since := time.Now().Add(-time.Second)
-	cmd := command(root, 0)
+	cmd := command(root, capturetest.Forest{})
 	cmd.Args, cmd.Env = []string{"sh", "-euc", script.String()}, []string{"PATH=/bin"}
 	want, wantTar := captured(t, overlay.Method{}, cmd, since)
 	got, gotTar := captured(t, &Method{}, cmd, since)

@@ -50,13 +50,12 @@ func samePicture(t testing.TB, got, want capturetest.Picture) {
 }
 
 // livePlace is a forest on the live system, and the command that disturbs it.
-func livePlace(t testing.TB, seed uint64) (string, capture.Command) {
+func livePlace(t testing.TB, forest capturetest.Forest) (string, capture.Command) {
 	t.Helper()
 	need.Root(t)
 	dir := t.TempDir()
-	forest(t, dir, plots)
-	age(t, dir)
-	cmd := command("", seed)
+	forest.Plant(t, dir)
+	cmd := command("", forest)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -68,15 +67,16 @@ func livePlace(t testing.TB, seed uint64) (string, capture.Command) {
 
 // TestRollBack is laws L1 and L4 on the live system.
 func TestRollBack(t *testing.T) {
-	for seed := range uint64(3) {
-		dir, cmd := livePlace(t, seed*plots)
+	for round := range uint64(3) {
+		forest := forestOf(round)
+		dir, cmd := livePlace(t, forest)
 		before, above := capturetest.Take(t, dir), modTime(t, cmd.Staging)
 		result, err := (&Method{Scope: []string{dir}, RollBack: true}).Run(t.Context(), cmd)
 		if err != nil {
 			t.Fatal(err)
 		}
 		samePicture(t, capturetest.Take(t, dir), before)
-		disturb(dir, plots, seed*plots) // what the command did
+		forest.Disturb(dir) // what the command did
 		j := &capturetest.Judge{Before: below(dir, before), After: below(dir, capturetest.Take(t, dir)), Since: time.Now().Add(-time.Minute)}
 		if len(result.List.Packed().Entries) < plots {
 			t.Errorf("only %d entries: this tests nothing", len(result.List.Entries))
@@ -124,7 +124,8 @@ func isEmpty(t testing.TB, dir string) {
 // A run that was killed after its command began is rolled back by Recover, even if
 // that was killed before; one that is alive is left alone.
 func TestRecover(t *testing.T) {
-	dir, cmd := livePlace(t, 7)
+	forest := forestOf(7)
+	dir, cmd := livePlace(t, forest)
 	before := capturetest.Take(t, dir)
 	s, err := newStaging(cmd.Staging)
 	if err != nil {
@@ -143,7 +144,7 @@ func TestRecover(t *testing.T) {
 	if err := s.lock.Close(); err != nil { // as if killed
 		t.Fatal(err)
 	}
-	disturb(dir, plots, 12345) // as a roll back that was killed on its way might leave it
+	forest.Disturb(dir) // as a roll back that was killed on its way might leave it
 	roots, err := Recover(t.Context(), cmd.Staging)
 	if err != nil || !slices.Equal(roots, []string{"/"}) {
 		t.Errorf("recovered %v, %v", roots, err)
@@ -155,7 +156,7 @@ func TestRecover(t *testing.T) {
 // What the command made immutable or append-only, or took such a flag from, is
 // put back too.
 func TestRollBackFlags(t *testing.T) {
-	dir, cmd := livePlace(t, 1)
+	dir, cmd := livePlace(t, forestOf(1))
 	name := filepath.Join(dir, "fixed")
 	if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
@@ -197,7 +198,7 @@ func setFlag(t testing.TB, name string, flag uint32) {
 
 // A tree that is too large to be kept is refused before the command is run.
 func TestKeepNeedsSpace(t *testing.T) {
-	dir, cmd := livePlace(t, 1)
+	dir, cmd := livePlace(t, forestOf(1))
 	big := filepath.Join(dir, "big")
 	f, err := os.Create(big)
 	if err == nil {

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -140,11 +139,10 @@ func (u *union) check(t *testing.T, j *capturetest.Judge) {
 	}
 }
 
-// old is a time before every test.
-var old = time.Unix(1_000_000_000, 123456789)
-
-// A test has so many plots at once, in each of which so many verbs are done.
-const plots, verbsEach = 40, 12
+// forestOf is the forest of a round.
+func forestOf(round uint64) capturetest.Forest {
+	return capturetest.Forest{First: round * 40, Plots: 40}
+}
 
 // TestRandomVerbs applies the same verbs to overlays and to plain copies of their
 // lower directories. The list must be the difference that outside tools see
@@ -153,17 +151,16 @@ func TestRandomVerbs(t *testing.T) {
 	need.Root(t)
 	for round := range rounds() {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
-			first := round * plots
+			forest := forestOf(round)
 			lower, native := t.TempDir(), t.TempDir()
-			forest(t, lower, first)
-			forest(t, native, first)
+			forest.Plant(t, lower)
+			forest.Plant(t, native)
 			u := newUnion(t, lower, t.TempDir(), runOptions)
 			j := &capturetest.Judge{Before: capturetest.Take(t, native), Since: time.Now().Add(-time.Minute)}
-			for seed := first; seed < first+plots; seed++ {
-				got := perform(plot(u.mergedDir, seed), seed, verbsEach)
-				want := perform(plot(native, seed), seed, verbsEach)
-				if !slices.Equal(got, want) {
-					t.Errorf("plot %d: the verbs did\n%s\nand natively\n%s", seed, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			got, want := forest.Disturb(u.mergedDir), forest.Disturb(native)
+			for i := range got {
+				if got[i] != want[i] {
+					t.Errorf("%s; natively %s", got[i], want[i])
 				}
 			}
 			j.After = capturetest.Take(t, native)
@@ -191,18 +188,16 @@ func TestRandomVerbsOtherwise(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for round := range rounds() {
-				first := round * plots
+				forest := forestOf(round)
 				lower := c.lower(t) + "/lower"
 				upper := filepath.Dir(lower)
 				if c.upper != nil {
 					upper = c.upper(t)
 				}
-				forest(t, lower, first)
+				forest.Plant(t, lower)
 				u := newUnion(t, lower, upper, c.options)
 				j := &capturetest.Judge{Before: capturetest.Take(t, lower)}
-				for seed := first; seed < first+plots; seed++ {
-					perform(plot(u.mergedDir, seed), seed, verbsEach)
-				}
+				forest.Disturb(u.mergedDir)
 				j.After = capturetest.Take(t, u.mergedDir)
 				u.check(t, j)
 			}

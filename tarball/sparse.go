@@ -43,7 +43,9 @@ func extents(f plist.File, size int64) ([]Extent, error) {
 		if fi.Size() != size {
 			return nil, sizeError(fi.Size(), size)
 		}
-		if allocated(fi) < size {
+		// Less than a block may be a hole here and none there: the blocks of a file are
+		// also those of its attributes, to which an overlay adds.
+		if size >= sparseBlock && allocated(fi) < size {
 			return scan(f, size)
 		}
 	}
