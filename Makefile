@@ -46,8 +46,8 @@ user: # the same tests as an ordinary user, if we are not one already
 e2e-all: setup # every installer; half an hour the first time
 	go test -count=1 -v -timeout 3h ./e2e -args -all
 
-nasty: setup build # the nasty cases, if they are beside the repository
-	e2e/nasty.sh ./sandbox-install
+nasty: setup build # the nasty cases, if they are beside the repository; METHOD=hashdiff by that method
+	METHOD=$(METHOD) e2e/nasty.sh ./sandbox-install
 
 images: setup build # the PE images of many Debian packages, or of IMAGES, moved and judged
 	e2e/images.sh ./sandbox-install $(IMAGES)

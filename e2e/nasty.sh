@@ -1,8 +1,8 @@
 #!/bin/sh
 # nasty.sh BINARY [CASE...]: runs the nasty cases, small installs that capture
 # tools get wrong, on sandbox-install, and prints what each got wrong and how
-# many are right. The cases are kept beside this repository; each run gets a
-# Debian root of its own.
+# many are right. METHOD in the environment names the capture method. The cases are
+# kept beside this repository; each run gets a Debian root of its own.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 corpus=${SANDBOX_INSTALL_SHARED:-$here/../../shared}/corpus/nasty
@@ -27,7 +27,7 @@ trap 'exit 1' INT TERM
 cp -a "$image" "$work/root"
 cp -r "$corpus" "$work/nasty"
 chmod -R u+w "$work/nasty"
-cp "$here/ours.sh" "$work/nasty/adapters/"
+{ echo "method=${METHOD:-auto}"; cat "$here/ours.sh"; } >"$work/nasty/adapters/ours.sh"
 
 bin=$work/root/usr/local/bin
 cp "$binary" "$bin/sandbox-install"

@@ -5,8 +5,12 @@
 redirects=1
 
 capture() {
-	sandbox-install run --keep-failed --name nasty --version 1 -o "$W" -- \
-		sh -c 'exec "$@" 9>&0 </dev/null' sh "$@" <&9
+	set -- -- sh -c 'exec "$@" 9>&0 </dev/null' sh "$@"
+	if [ "$method" = hashdiff ]; then # keeps a copy of what it watches: only of what is judged
+		for dir in "$R" $watch; do set -- --scope "$dir" "$@"; done
+		set -- --roll-back "$@"
+	fi
+	sandbox-install run --method "$method" --keep-failed --name nasty --version 1 -o "$W" "$@" <&9
 }
 
 collect() {

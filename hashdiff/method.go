@@ -1,6 +1,7 @@
 package hashdiff
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,8 @@ import (
 // of it that is thrown away; without, on the live tree, which stays changed unless
 // RollBack is set.
 type Method struct {
-	// Scope are absolute paths that are watched; none are the whole root.
+	// Scope are absolute paths that are watched; none are the whole root. Of one that
+	// is not there the first name that is missing is watched.
 	Scope []string
 
 	// RollBack keeps a copy of all files of the scope before the command is run,
@@ -212,13 +214,11 @@ func (r *run) chooseScope() (err error) {
 	}
 	var paths []string
 	for _, p := range r.method.Scope {
-		if r.cmd.Root != "" {
-			p = filepath.Join(root, p)
-		}
-		if p, err = filepath.EvalSymlinks(p); err != nil {
+		entry, missing, err := resolve(root, p)
+		if err != nil {
 			return err
 		}
-		paths = append(paths, p)
+		paths = append(paths, filepath.Join(root, host(cmp.Or(missing, entry))))
 	}
 	if r.scope, err = NewScope(root, paths...); err != nil {
 		return err

@@ -3,7 +3,6 @@ package hashdiff
 import (
 	"io/fs"
 	"path"
-	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -55,16 +54,14 @@ func (o *Owners) AddList(l *plist.List) {
 
 // realDir is where a directory is. One that is not there stays as it is named.
 func (o *Owners) realDir(dir string) string {
-	if real, ok := o.real[dir]; ok {
-		return real
-	}
-	real := dir
-	if name, err := filepath.EvalSymlinks(filepath.Join(o.root, host(dir))); err == nil {
-		if rel, err := filepath.Rel(o.root, name); err == nil && filepath.IsLocal(rel) {
-			real = filepath.ToSlash(rel)
+	real, ok := o.real[dir]
+	if !ok {
+		var err error
+		if real, _, err = resolve(o.root, dir); err != nil {
+			real = dir
 		}
+		o.real[dir] = real
 	}
-	o.real[dir] = real
 	return real
 }
 

@@ -60,18 +60,24 @@ func (w *walker) run(ctx context.Context) error {
 	return w.flush(ctx)
 }
 
-// start walks one path of the scope.
+// start walks one path of the scope, if it is there.
 func (w *walker) start(ctx context.Context, p string) error {
 	parent, base := w.scope.hostPath(path.Dir(p)), path.Base(p)
 	if p == "." {
 		parent = w.scope.Root
 	}
 	d, err := openDir(parent)
+	if isGone(err) && p != "." {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer d.release()
 	stamp, mode, err := d.stat(base)
+	if isGone(err) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", w.scope.hostPath(p), err)
 	}
