@@ -111,13 +111,21 @@ func ReadAttributes(e *plist.Entry, fd int) (err error) {
 
 // OpenAt opens a regular file or directory to read, leaving its access time
 // alone where the kernel lets us, which is for the owner and CAP_FOWNER (open(2)).
+// It does not wait for the writer of a fifo that took the name meanwhile, but for
+// whoever has a lease on the file (fcntl(2), F_SETLEASE).
 func OpenAt(dir int, name string) (int, error) {
-	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_LARGEFILE
-	fd, err := unix.Openat(dir, name, flags|unix.O_NOATIME, 0)
-	if errors.Is(err, unix.EPERM) {
-		fd, err = unix.Openat(dir, name, flags, 0)
+	flags := unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_LARGEFILE | unix.O_NONBLOCK | unix.O_NOATIME
+	for {
+		fd, err := unix.Openat(dir, name, flags, 0)
+		switch {
+		case errors.Is(err, unix.EPERM) && flags&unix.O_NOATIME != 0:
+			flags &^= unix.O_NOATIME
+		case errors.Is(err, unix.EAGAIN) && flags&unix.O_NONBLOCK != 0:
+			flags &^= unix.O_NONBLOCK
+		default:
+			return fd, err
+		}
 	}
-	return fd, err
 }
 
 // xattrsByName reads the attributes of what can not be opened. No descriptor

@@ -72,7 +72,7 @@ func (k keep) keep(root *os.Root, r *Record, room int64) (copied int64, err erro
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return 0, err
 	}
-	from, err := root.Open(filepath.FromSlash(r.Path))
+	from, err := openRegular(root, r.Path)
 	if err != nil {
 		return 0, err
 	}

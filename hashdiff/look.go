@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"syscall"
 	"time"
 
@@ -60,11 +61,24 @@ func (it *item) read(r *Record, statOnly bool) (err error) {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // only read
+	if err := checkRegular(f); err != nil {
+		return err
+	}
 	if r.Digest, err = capture.Digest(f); err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
 	r.Hashed = true
 	return nil
+}
+
+// checkRegular refuses what took the name of a regular file before it was opened: to
+// read a fifo waits for its writer.
+func checkRegular(f *os.File) error {
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = errors.New("it became another kind of file")
+	}
+	return err
 }
 
 // conclude finishes a record that was read with or without an error.

@@ -7,9 +7,22 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 
 	"github.com/sandbox-install/sandbox-install/plist"
 )
+
+// openRegular opens a regular file below a root to read it.
+func openRegular(root *os.Root, path string) (*os.File, error) {
+	f, err := root.OpenFile(host(path), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkRegular(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
 
 // A restorer makes files as records tell of them, below a root. It follows no
 // symlink out of it.
@@ -103,7 +116,7 @@ func copyTree(from, to string, records Source) error {
 	defer target.Close() //nolint:errcheck // nothing is buffered
 	r := &restorer{
 		root:    target,
-		content: func(rec *Record) (*os.File, error) { return source.Open(host(rec.Path)) },
+		content: func(rec *Record) (*os.File, error) { return openRegular(source, rec.Path) },
 		names:   make(map[inodeKey]string),
 	}
 	return r.makeAll(records)
