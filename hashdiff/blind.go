@@ -64,7 +64,7 @@ func (r *Record) isDir() bool    { return r != nil && r.Mode.IsDir() }
 // on some systems other things that are no files.
 func (d *differ) loseSpecial(p *pair) {
 	if p.after.isSpecial() && !d.isAsBefore(p) {
-		d.list.Notes = append(d.list.Notes, plist.Note{
+		d.lost = append(d.lost, plist.Note{
 			Kind: plist.NoteLost,
 			Text: fmt.Sprintf("%s %q was made or changed, and neither list nor tarball can hold it", p.after.special(), "/"+p.after.Path),
 		})

@@ -246,8 +246,14 @@ func (d *decoder) header() (h Header) {
 // record reads a record; before is the path of the one before in its frame.
 func (d *decoder) record(before string) *Record {
 	r := &Record{}
+	d.recordInto(r, before)
+	return r
+}
+
+func (d *decoder) recordInto(r *Record, before string) {
+	*r = Record{}
 	shared := d.uvarint(uint64(len(before)))
-	r.Path = before[:shared] + d.string()
+	r.Path = before[:shared] + string(d.bytes(d.uvarint(frameMax)))
 	bits := d.byte()
 	r.Mode = plist.ModeFromUnix(d.uint32())
 	r.UID, r.GID = d.uint32(), d.uint32()
@@ -275,7 +281,6 @@ func (d *decoder) record(before string) *Record {
 		r.Flags = d.uint32()
 	}
 	d.check(r, bits)
-	return r
 }
 
 func (d *decoder) byte() byte {

@@ -81,16 +81,27 @@ func (k keep) keep(root *os.Root, r *Record, room int64) (copied int64, err erro
 	if err != nil {
 		return 0, err
 	}
-	if cloneFile(to, from) != nil {
-		if copied = r.Size; copied > room {
-			return 0, errors.Join(errNoSpace, to.Close())
-		}
-		err = copyFile(to, from)
-	}
+	copied, err = copyWithin(to, from, room)
 	if err == nil {
 		err = verify(to, r.Digest)
 	}
 	return copied, errors.Join(err, to.Close())
+}
+
+// copyWithin clones or copies a file, if there is room for that, and returns how much
+// space it took.
+func copyWithin(to, from *os.File, room int64) (copied int64, err error) {
+	if cloneFile(to, from) == nil {
+		return 0, nil
+	}
+	st, err := from.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if copied = spaceOf(st); copied > room {
+		return 0, errNoSpace
+	}
+	return copied, copyFile(to, from)
 }
 
 // A keptTree opens what the files of a list held when they were kept.

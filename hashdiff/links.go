@@ -7,7 +7,8 @@ import (
 // A link is an entry that has, or had, more than one name. Whenever a name comes
 // or goes the change time of the file is set, so all its names are met.
 type link struct {
-	entry         int   // index in the list
+	verdict       int // index
+	path          string
 	before, after Stamp // before.Nlink is 0 if the name was not there as this type
 }
 
@@ -24,7 +25,7 @@ func key(s *Stamp) inodeKey { return inodeKey{s.Dev, s.Ino, s.Born} }
 
 // addLink notes that the entry to be added next has or had other names.
 func (d *differ) addLink(p *pair) {
-	n := link{entry: len(d.list.Entries), after: p.after.Stamp}
+	n := link{verdict: len(d.verdicts), path: p.after.Path, after: p.after.Stamp}
 	if p.before != nil {
 		n.before = p.before.Stamp
 	}
@@ -44,11 +45,12 @@ func (d *differ) resolveLinks() {
 		}
 	}
 	for _, n := range d.links {
-		e := &d.list.Entries[n.entry]
-		if e.Op == plist.OpModify && e.Changed == 0 && (after.joined(n) || d.left(n, before)) {
-			e.Changed = plist.ChangedLinks
+		v := &d.verdicts[n.verdict]
+		if v.op == plist.OpModify && v.changed == 0 && (after.joined(n) || d.left(n, before)) {
+			v.changed = plist.ChangedLinks
 		}
 	}
+	d.firsts = make(map[int]string)
 	for _, names := range after {
 		d.nameFirst(names)
 	}
@@ -79,17 +81,17 @@ func (d *differ) left(n link, before company) bool {
 	return false
 }
 
-// nameFirst gives the entries of one inode that stay the first of them as Link.
+// nameFirst gives the names of one inode that stay the first of them.
 // They are in the order of the list.
 func (d *differ) nameFirst(names []link) {
 	first := ""
 	for _, n := range names {
-		if !d.stays(n.entry) {
-			continue
-		}
-		e := &d.list.Entries[n.entry]
-		if e.Link = first; first == "" {
-			first = e.Path
+		switch {
+		case !d.verdicts[n.verdict].stays():
+		case first == "":
+			first = n.path
+		default:
+			d.firsts[n.verdict] = first
 		}
 	}
 }

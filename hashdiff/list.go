@@ -3,6 +3,7 @@ package hashdiff
 import (
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -14,22 +15,29 @@ import (
 // A path of the same stamp was left alone. One that is another file, but has nothing
 // else changed, was written as it was before, and is plist.ClassIdentical.
 func Diff(before, after Source) (*plist.List, error) {
-	d := &differ{list: &plist.List{}}
+	d := &differ{}
 	if err := compare(before, after, d.pair); err != nil {
 		return nil, err
 	}
-	d.finish()
-	if err := d.list.Validate(); err != nil {
+	l, err := d.finish()
+	if err == nil {
+		err = l.Validate()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("compare: %w", err)
 	}
-	return d.list, nil
+	return l, nil
 }
 
-// A differ makes a list of pairs.
+// A differ makes a list of pairs. Until their number is known its entries wait as
+// records of a snapshot, which take a fourth of the memory.
 type differ struct {
-	list  *plist.List
-	marks []mark // one for each entry of list
-	links []link
+	records  []byte
+	last     string // path of the last of them
+	verdicts []verdict
+	links    []link
+	firsts   map[int]string // first names, by verdict
+	lost     []plist.Note
 
 	met   bool // a path that is there before and after was met
 	apart bool // it was another file: these are two trees, and stamps tell nothing
@@ -39,12 +47,18 @@ type differ struct {
 	unread trouble
 }
 
-// A mark says of an entry how it came into the list.
-type mark uint8
+// A verdict is what happened to a path.
+type verdict struct {
+	op      plist.Op
+	changed plist.Change
 
-// An entry is unwritten if nothing tells that this very name was written: it stays
-// only if something differs.
-const unwritten mark = 1
+	// Nothing tells that this very name was written: it stays only if something
+	// differs.
+	unwritten bool
+}
+
+// stays reports whether the path belongs in the list.
+func (v *verdict) stays() bool { return v.op != plist.OpModify || v.changed != 0 || !v.unwritten }
 
 // pair lists one path.
 func (d *differ) pair(p pair) error {
@@ -59,13 +73,13 @@ func (d *differ) pair(p pair) error {
 	switch {
 	case before == nil && after == nil:
 	case after == nil:
-		d.add(plist.Entry{Op: plist.OpDelete, Path: before.Path, Mode: before.Mode.Type()}, 0)
+		d.add(&plist.Entry{Path: before.Path, Mode: before.Mode.Type()}, verdict{op: plist.OpDelete})
 	case before == nil:
-		d.addFile(p, plist.Entry{Op: plist.OpAdd}, 0)
+		d.addFile(&p, verdict{op: plist.OpAdd})
 	case before.Mode.Type() != after.Mode.Type():
-		d.addFile(pair{after: after}, plist.Entry{Op: plist.OpModify, Changed: plist.ChangedType}, 0)
+		d.addFile(&pair{after: after}, verdict{op: plist.OpModify, changed: plist.ChangedType})
 	default:
-		d.modified(p)
+		d.modified(&p)
 	}
 	return nil
 }
@@ -77,61 +91,72 @@ func (d *differ) isLeftAlone(p *pair) bool {
 }
 
 // modified lists what is there before and after, as the same type.
-func (d *differ) modified(p pair) {
-	before, after := p.before, p.after
-	changed := capture.Difference(&before.Entry, &after.Entry)
-	if after.Mode.IsDir() {
-		if changed != 0 {
-			d.addFile(p, plist.Entry{Op: plist.OpModify, Changed: changed}, 0)
+func (d *differ) modified(p *pair) {
+	v := verdict{op: plist.OpModify, changed: capture.Difference(&p.before.Entry, &p.after.Entry)}
+	if p.after.Mode.IsDir() {
+		if v.changed != 0 {
+			d.addFile(p, v)
 		}
 		return
 	}
-	var m mark
 	// The change time of the same file is set by a new name, too, and by chmod(2) to
 	// what it was.
-	if d.apart || before.Stamp.isFile(&after.Stamp) {
-		m = unwritten
-	}
-	d.addFile(p, plist.Entry{Op: plist.OpModify, Changed: changed}, m)
+	v.unwritten = d.apart || p.before.Stamp.isFile(&p.after.Stamp)
+	d.addFile(p, v)
 }
 
-// addFile lists something that is there; what says what happened to it.
-func (d *differ) addFile(p pair, what plist.Entry, m mark) {
-	e := p.after.Entry
-	e.Op, e.Changed = what.Op, what.Changed
-	if !e.Mode.IsDir() && e.Mode.Type() != fs.ModeSymlink {
-		d.addLink(&p)
+// addFile lists something that is there.
+func (d *differ) addFile(p *pair, v verdict) {
+	if !p.after.Mode.IsDir() && p.after.Mode.Type() != fs.ModeSymlink {
+		d.addLink(p)
 	}
-	d.add(e, m)
+	d.add(&p.after.Entry, v)
 }
 
-func (d *differ) add(e plist.Entry, m mark) {
-	d.list.Entries = append(d.list.Entries, e)
-	d.marks = append(d.marks, m)
+func (d *differ) add(e *plist.Entry, v verdict) {
+	d.records = appendRecord(d.records, d.last, &Record{Entry: *e, Hashed: e.Digest != plist.Digest{}})
+	d.last = e.Path
+	d.verdicts = append(d.verdicts, v)
 }
 
 // finish turns what was collected into the list.
-func (d *differ) finish() {
+func (d *differ) finish() (*plist.List, error) {
 	d.resolveLinks()
-	kept := d.list.Entries[:0]
-	for i := range d.list.Entries {
-		if !d.stays(i) {
-			continue
+	stay := 0
+	for i := range d.verdicts {
+		if d.verdicts[i].stays() {
+			stay++
 		}
-		e := d.list.Entries[i]
-		if e.Op == plist.OpModify && e.Changed == 0 {
-			e.Class = plist.ClassIdentical
-		}
-		kept = append(kept, e)
 	}
-	clear(d.list.Entries[len(kept):])
-	d.list.Entries = kept
-	d.holes.note(d.list, plist.NoteHole, "could not be looked into")
-	d.unread.note(d.list, plist.NoteLost, "changed and could not be read")
+	l := &plist.List{Entries: make([]plist.Entry, 0, stay), Notes: d.lost}
+	decode := decoder{b: d.records}
+	var r Record
+	for i, v := range d.verdicts {
+		if decode.recordInto(&r, r.Path); decode.err != nil {
+			return nil, decode.err
+		}
+		if v.stays() {
+			l.Entries = append(l.Entries, v.entry(&r, d.firsts[i]))
+		}
+	}
+	d.holes.note(l, plist.NoteHole, "could not be looked into")
+	d.unread.note(l, plist.NoteLost, "changed and could not be read")
+	return l, nil
 }
 
-// stays reports whether an entry belongs in the list.
-func (d *differ) stays(i int) bool {
-	e := &d.list.Entries[i]
-	return e.Op != plist.OpModify || e.Changed != 0 || d.marks[i]&unwritten == 0
+// entry is a record with its verdict; first is the first name of its file, if that is
+// another.
+func (v *verdict) entry(r *Record, first string) plist.Entry {
+	e := r.Entry
+	e.Op, e.Changed = v.op, v.changed
+	if v.op == plist.OpDelete {
+		e.ModTime = time.Time{}
+	}
+	if v.op == plist.OpModify && v.changed == 0 {
+		e.Class = plist.ClassIdentical
+	}
+	if first != "" {
+		e.Link = first
+	}
+	return e
 }

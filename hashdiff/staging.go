@@ -2,6 +2,7 @@ package hashdiff
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -57,8 +58,24 @@ func newStaging(dir string) (*staging, error) {
 		s.made = above.ModTime()
 		s.lock, err = lock(s.file(nameLock))
 	}
+	if err == nil {
+		_, err = fmt.Fprintln(s.lock, s.was.UnixNano(), s.made.UnixNano())
+	}
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(path))
+	}
+	return s, nil
+}
+
+// reopen locks the staging directory of a run that was killed.
+func reopen(path string) (s *staging, err error) {
+	s = &staging{path: path}
+	if s.lock, err = lock(s.file(nameLock)); err != nil {
+		return nil, err
+	}
+	var was, made int64
+	if _, err := fmt.Fscan(s.lock, &was, &made); err == nil { // else it was killed before it wrote them
+		s.was, s.made = time.Unix(0, was), time.Unix(0, made)
 	}
 	return s, nil
 }

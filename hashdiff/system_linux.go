@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -49,6 +50,11 @@ func freeSpace(dir string) (int64, error) {
 // on btrfs, XFS and bcachefs.
 func cloneFile(to, from *os.File) error {
 	return unix.IoctlFileClone(int(to.Fd()), int(from.Fd()))
+}
+
+// spaceOf returns how many bytes of disk a copy of a file takes: a hole takes none.
+func spaceOf(st fs.FileInfo) int64 {
+	return min(st.Size(), st.Sys().(*syscall.Stat_t).Blocks*512)
 }
 
 // copyFile copies a file to an empty one.

@@ -227,8 +227,8 @@ func Recover(ctx context.Context, dir string) ([]string, error) {
 }
 
 func recoverRun(ctx context.Context, path string) (root string, err error) {
-	s := &staging{path: path}
-	if s.lock, err = lock(s.file(nameLock)); err != nil {
+	s, err := reopen(path)
+	if err != nil {
 		return "", err
 	}
 	if s.isArmed() {

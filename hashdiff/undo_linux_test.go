@@ -86,9 +86,15 @@ func TestRollBack(t *testing.T) {
 			t.Error(err)
 		}
 		isEmpty(t, cmd.Staging)
-		if now := modTime(t, cmd.Staging); !now.Equal(above) {
-			t.Errorf("the directory of staging directories was written at %v, and %v before", now, above)
-		}
+		wasNotWritten(t, cmd.Staging, above)
+	}
+}
+
+// wasNotWritten compares the time of the directory of staging directories.
+func wasNotWritten(t testing.TB, dir string, before time.Time) {
+	t.Helper()
+	if now := modTime(t, dir); !now.Equal(before) {
+		t.Errorf("%s was written at %v, and %v before", dir, now, before)
 	}
 }
 
@@ -126,7 +132,7 @@ func isEmpty(t testing.TB, dir string) {
 func TestRecover(t *testing.T) {
 	forest := forestOf(7)
 	dir, cmd := livePlace(t, forest)
-	before := capturetest.Take(t, dir)
+	before, above := capturetest.Take(t, dir), modTime(t, cmd.Staging)
 	s, err := newStaging(cmd.Staging)
 	if err != nil {
 		t.Fatal(err)
@@ -151,6 +157,7 @@ func TestRecover(t *testing.T) {
 	}
 	samePicture(t, capturetest.Take(t, dir), before)
 	isEmpty(t, cmd.Staging)
+	wasNotWritten(t, cmd.Staging, above)
 }
 
 // What the command made immutable or append-only, or took such a flag from, is
@@ -178,6 +185,35 @@ func TestRollBackFlags(t *testing.T) {
 	samePicture(t, capturetest.Take(t, dir), before)
 }
 
+// What of the scope is not there before the run is seen to come, from the first name
+// that is missing, and is gone afterwards; a path of it that goes comes back.
+func TestScopeNotThere(t *testing.T) {
+	dir, cmd := livePlace(t, forestOf(1))
+	if err := os.Mkdir(filepath.Join(dir, "goes"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	before := capturetest.Take(t, dir)
+	cmd.Args = []string{"/bin/sh", "-ec", "cd " + dir + "; mkdir -p new/a/b; echo x >new/a/b/c; rmdir goes"}
+	m := &Method{Scope: []string{dir + "/new/a/b", dir + "/goes", dir + "/never"}, RollBack: true}
+	result, err := m.Run(t.Context(), cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range result.List.Entries {
+		got = append(got, strings.TrimPrefix("/"+e.Path, dir+"/"))
+	}
+	if want := []string{"goes", "new", "new/a", "new/a/b", "new/a/b/c"}; !slices.Equal(got, want) {
+		t.Errorf("listed %q, want %q", got, want)
+	}
+	if err := result.Close(); err != nil {
+		t.Error(err)
+	}
+	after := capturetest.Take(t, dir)
+	after["."] = before["."] // it is not watched, and two names came and went in it
+	samePicture(t, after, before)
+}
+
 // setFlag sets one inode flag, or none, of those that keep a file from being
 // changed; the file system may not take away the others.
 func setFlag(t testing.TB, name string, flag uint32) {
@@ -196,13 +232,18 @@ func setFlag(t testing.TB, name string, flag uint32) {
 	}
 }
 
-// A tree that is too large to be kept is refused before the command is run.
+// A tree that is too large to be kept is refused before the command is run. Holes take
+// no space.
 func TestKeepNeedsSpace(t *testing.T) {
+	const size = 1 << 20
 	dir, cmd := livePlace(t, forestOf(1))
-	big := filepath.Join(dir, "big")
-	f, err := os.Create(big)
+	f, err := os.Create(filepath.Join(dir, "big"))
 	if err == nil {
-		err = errors.Join(f.Truncate(1<<20), f.Close())
+		_, err = f.Write(make([]byte, size))
+		err = errors.Join(err, f.Sync(), f.Close())
+	}
+	if err == nil {
+		err = errors.Join(os.WriteFile(filepath.Join(dir, "sparse"), nil, 0o600), os.Truncate(filepath.Join(dir, "sparse"), 64*size))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -217,18 +258,20 @@ func TestKeepNeedsSpace(t *testing.T) {
 	for _, r := range records {
 		r.Path = strings.TrimPrefix(filepath.Join(dir, r.Path), "/")
 	}
-	i := slices.IndexFunc(records, func(r *Record) bool { return r.Size == 1<<20 })
-	if err := os.Mkdir(k.dir, 0o700); err != nil {
-		t.Fatal(err)
+	kept := func(name string, room int64) (int64, error) {
+		i := slices.IndexFunc(records, func(r *Record) bool { return filepath.Base(r.Path) == name })
+		if err := errors.Join(os.RemoveAll(k.dir), os.Mkdir(k.dir, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		return k.keep(root, records[i], room)
 	}
-	if copied, err := k.keep(root, records[i], 1<<20); err != nil || copied != 0 && copied != 1<<20 {
+	if copied, err := kept("big", size); err != nil || copied != 0 && copied != size {
 		t.Errorf("%d, %v", copied, err)
 	}
-	if err := os.RemoveAll(k.dir); err != nil {
-		t.Fatal(err)
-	}
-	_, err = k.keep(root, records[i], 1<<20-1)
-	if cloned := err == nil; !cloned && !errors.Is(err, errNoSpace) {
+	if _, err = kept("big", size-1); err != nil && !errors.Is(err, errNoSpace) { // or it was cloned
 		t.Errorf("%v, want %v", err, errNoSpace)
+	}
+	if copied, err := kept("sparse", 0); err != nil || copied != 0 {
+		t.Errorf("of nothing but a hole: %d, %v", copied, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -45,6 +46,7 @@ the list is of all that belongs to none. ` + baseHelp,
 }
 
 func (f *diffFlags) run(ctx context.Context, stdio *stdio, args []string) error {
+	debug.SetGCPercent(50) // a list may be long: rather time than half as much again of garbage
 	before := &side{}
 	var err error
 	switch {

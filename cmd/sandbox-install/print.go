@@ -54,6 +54,7 @@ func (p *printFlags) register(cmd *cobra.Command) {
 	must(cmd.RegisterFlagCompletionFunc("plist-format", p.format.complete))
 }
 
+// print prints a list that nobody needs afterwards.
 func (p *printFlags) print(w io.Writer, l *plist.List) error {
 	if p.changes {
 		end := byte('\n')
@@ -63,7 +64,7 @@ func (p *printFlags) print(w io.Writer, l *plist.List) error {
 		return printChanges(w, l, p.all, end)
 	}
 	if !p.all {
-		l = l.Packed()
+		l.Strip()
 	}
 	return dialect.Write(w, p.format.value, l)
 }
