@@ -73,6 +73,17 @@ func (c *cursor) read(found func(dirent)) error {
 	}
 }
 
+// countBelow is count, and leaves the cursor as it was.
+func (c *cursor) countBelow() (int, error) {
+	fd, err := capture.OpenAt(c.fd, ".")
+	if err != nil {
+		return 0, err
+	}
+	other := cursor{fd}
+	defer other.close()
+	return other.count()
+}
+
 // count returns how many names there are in the directory and below it.
 func (c *cursor) count() (int, error) {
 	var dirs []string

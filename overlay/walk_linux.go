@@ -303,11 +303,35 @@ func (w *walker) descend(ctx context.Context, f *finding, at place) error {
 	if err != nil {
 		return fmt.Errorf("harvest %q: %w", f.path, err)
 	}
+	if next.whole && !at.whole {
+		if err := w.expect(next); err != nil {
+			return fmt.Errorf("harvest %q: %w", f.path, err)
+		}
+	}
 	if err := w.dir(ctx, f.path, next); err != nil {
 		return err
 	}
 	if err := w.move("..", next); err != nil {
 		return fmt.Errorf("harvest %q: leave: %w", f.path, err)
+	}
+	return nil
+}
+
+// expect makes room for as many entries as there may be in a directory that is
+// compared whole: see reserve.
+func (w *walker) expect(at place) error {
+	for _, tree := range []struct {
+		there bool
+		*cursor
+	}{{at.lower, &w.lower}, {at.merged, &w.merged}} {
+		if !tree.there {
+			continue
+		}
+		n, err := tree.countBelow()
+		if err != nil {
+			return err
+		}
+		w.list, w.marks = slices.Grow(w.list, n), slices.Grow(w.marks, n)
 	}
 	return nil
 }

@@ -187,6 +187,7 @@ func FuzzConvert(f *testing.F) {
 	for _, s := range []string{ // once lost something
 		"@cwd\n", "/\n@pkgdir 0//\n@dir 0 /\n", "@sample \"\n@sample \"0 \"\n@mode 0 0\n0\n", "@mode 0\n#0\n", "@cwd \xe4\r\n", " 0\n@sample 0\n",
 		"@pkgdir \f0\n@dir \f0\n", "@((0) 0\n@(0,0,0,0) 0\n", "%%A%%@ /b\n@ %%A%%b\n%%a%%%%NO_Ab%%c\n", "a\n@sample b\n@sample c\n", "a\n@comment b\n@sample c\n",
+		"0\n@sample /\n",
 	} {
 		for n := range uint8(9) {
 			f.Add(n, s)

@@ -206,7 +206,7 @@ func openbsdPath(it *Item) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case strings.HasSuffix(path, "/") && it.Kind != KindPrefix && (path != "/" || it.Kind == KindFile):
+	case strings.HasSuffix(path, "/") && it.Kind != KindPrefix && (path != "/" || it.Kind == KindFile || it.Text != ""):
 		return "", it.refuse("openbsd", "a slash at the end of a name")
 	case path[0] != ' ' && path[0] != '\t':
 	case it.Kind == KindFile && it.Type == "" || it.Kind == KindDir && it.Type == "": // stands alone
