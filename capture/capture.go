@@ -36,6 +36,10 @@ type Command struct {
 	NoNetwork bool // no network but a loopback of its own
 	Isolate   Isolation
 
+	// Started, if not nil, is called when all is prepared and the command is about to
+	// be started.
+	Started func()
+
 	// Ended, if not nil, is called when the command and what it left running
 	// have ended, before what they did is read.
 	Ended func()
@@ -89,8 +93,8 @@ type Method interface {
 
 	// Run runs the command to its end, stops what it left running, and reads
 	// what it did. A command that ran and failed is a Result, not an error; one
-	// that could not be started is a *StartError. Until Command.Ended, SIGINT,
-	// SIGTERM, SIGHUP and the like are the command's: they are passed on. When ctx
+	// that could not be started is a *StartError. From Command.Started to Ended,
+	// SIGINT, SIGTERM, SIGHUP and the like are the command's: they are passed on. When ctx
 	// is cancelled the command is stopped and everything undone. Run leaves the
 	// system as it was, however it ends.
 	Run(ctx context.Context, cmd Command) (*Result, error)

@@ -91,6 +91,9 @@ func (r *run) run(ctx context.Context) (*capture.Result, error) {
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
+	if r.cmd.Started != nil {
+		r.cmd.Started()
+	}
 	exit, err := r.execute(ctx)
 	var start *capture.StartError
 	r.started = !errors.As(err, &start)

@@ -95,6 +95,9 @@ func (r *rig) run(ctx context.Context, cmd capture.Command) (*sandbox.Exit, erro
 		Grace:       outliveGrace,
 		Term:        termGrace,
 	}
+	if cmd.Started != nil {
+		cmd.Started()
+	}
 	exit, err := sandbox.Run(ctx, plan, sandbox.Files{Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr, Mounts: r.files})
 	var start *sandbox.ExecError
 	if errors.As(err, &start) {

@@ -114,6 +114,9 @@ func (ids *ids) run(ctx context.Context, root string, cmd capture.Command) (*cli
 		Grace: outliveGrace, Term: termGrace,
 	}
 	files := sandbox.Files{Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr, Agent: agent}
+	if cmd.Started != nil {
+		cmd.Started()
+	}
 	exit, err := sandbox.Run(ctx, plan, files)
 	if closeErr := agent.Close(); err == nil {
 		err = closeErr

@@ -151,6 +151,9 @@ func (r *run) execute(ctx context.Context) (*sandbox.Exit, error) {
 	files.Listener = func(listener *os.File) { r.server, serveErr = serve(listener, r.recorder.decide) }
 	r.recorder.noNewPrivileges = !sandbox.MayFilter()
 	r.started, r.began = true, time.Now()
+	if r.cmd.Started != nil {
+		r.cmd.Started()
+	}
 	exit, err := sandbox.Run(ctx, plan, files)
 	if r.server != nil {
 		serveErr = r.server.close()

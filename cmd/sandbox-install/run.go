@@ -128,7 +128,6 @@ func (f *runFlags) run(ctx context.Context, stdio *stdio, args []string) error {
 		return errors.Join(err, root.remove())
 	}
 	step, end := progress(stdio.err, "reading what was written")
-	commandRuns.Store(true)
 	result, err := method.Run(ctx, f.command(args, dir, root.dir, stdio, step))
 	commandRuns.Store(false)
 	end()
@@ -148,6 +147,7 @@ func (f *runFlags) command(args []string, dir, root string, stdio *stdio, step f
 		Stdin: stdio.in, Stdout: stdio.out, Stderr: stdio.err,
 		Root: root, Staging: f.staging,
 		ShareRun: f.shareRun, NoNetwork: f.network.value == "none",
+		Started:  func() { commandRuns.Store(true) },
 		Ended:    func() { commandRuns.Store(false) },
 		Progress: step,
 	}
