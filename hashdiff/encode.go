@@ -20,8 +20,8 @@ import (
 // body in 4 bytes, the first 8 bytes of the BLAKE3 of its number (8 bytes) and
 // body, and the body; numbers are little-endian. The body of the first frame is
 // the Header; of the last one, the Tally as JSON. Those between hold records, at
-// least one each, and begin with a zero, never with a brace. So what is torn, cut off, repeated or left out is noticed
-// before it is believed.
+// least one each, and begin with a zero, never with a brace. So what is torn, cut
+// off, repeated or left out is noticed before it is believed.
 //
 // A record is what appendRecord writes: the path as the number of bytes it shares
 // with the one before in its frame, and the rest; then fields in a fixed order,

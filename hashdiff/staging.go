@@ -23,8 +23,7 @@ type staging struct {
 // The names in a staging directory.
 const (
 	nameLock   = "lock"
-	nameBefore = "before" // snapshots
-	nameAfter  = "after"
+	nameBefore = "before" // the first snapshot
 	nameKeep   = "keep"  // contents by digest
 	nameArmed  = "armed" // is there while a live tree may have to be rolled back
 	nameRoom   = "room"  // the copy of a root

@@ -165,7 +165,7 @@ var lotVerbs = []lotVerb{
 			return err
 		}
 		err := os.Rename(tmp, to)
-		os.Remove(tmp) // which is still there if both were one
+		_ = os.Remove(tmp) // which is still there if both were one
 		return err
 	}},
 	{"symlink", func(l *lot) error { return os.Symlink([]string{"a", "a/b", "gone"}[l.IntN(3)], l.path()) }},
