@@ -24,9 +24,9 @@ type staging struct {
 const (
 	nameLock   = "lock"
 	nameBefore = "before" // the first snapshot
-	nameKeep   = "keep"  // contents by digest
-	nameArmed  = "armed" // is there while a live tree may have to be rolled back
-	nameRoom   = "room"  // the copy of a root
+	nameKeep   = "keep"   // contents by digest
+	nameArmed  = "armed"  // is there while a live tree may have to be rolled back
+	nameRoom   = "room"   // the copy of a root
 )
 
 const stagingPrefix = "sandbox-install-hashdiff-"
