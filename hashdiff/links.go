@@ -12,8 +12,8 @@ type link struct {
 	before, after Stamp // before.Nlink is 0 if the name was not there as this type
 }
 
-// A company is the links of each inode.
-type company map[inodeKey][]link
+// A linksOf holds the links of each inode.
+type linksOf map[inodeKey][]link
 
 // An inodeKey is the same for all names of a file.
 type inodeKey struct {
@@ -34,10 +34,10 @@ func (d *differ) addLink(p *pair) {
 	}
 }
 
-// resolveLinks tells which entries only changed company, and gives the names of
+// resolveLinks tells which entries only got or lost other names, and gives the names of
 // one inode their first name.
 func (d *differ) resolveLinks() {
-	before, after := make(company), make(company)
+	before, after := make(linksOf), make(linksOf)
 	for _, n := range d.links {
 		after[key(&n.after)] = append(after[key(&n.after)], n)
 		if n.before.Nlink > 0 {
@@ -56,8 +56,8 @@ func (d *differ) resolveLinks() {
 	}
 }
 
-// joined reports whether a name has the company of one that it did not have.
-func (after company) joined(n link) bool {
+// joined reports whether a name is now one of a file with another that it was not one with.
+func (after linksOf) joined(n link) bool {
 	for _, other := range after[key(&n.after)] {
 		if other.before.Nlink == 0 || !other.before.isFile(&n.before) {
 			return true
@@ -67,10 +67,10 @@ func (after company) joined(n link) bool {
 }
 
 // left reports whether a name was replaced by a copy of itself and so lost the
-// company of one that is still there. In another tree it can not be told which
+// other names that are still there. In another tree it can not be told which
 // of the two was replaced.
-func (d *differ) left(n link, before company) bool {
-	if !d.apart && n.before.isFile(&n.after) {
+func (d *differ) left(n link, before linksOf) bool {
+	if !d.twoTrees && n.before.isFile(&n.after) {
 		return false
 	}
 	for _, other := range before[key(&n.before)] {

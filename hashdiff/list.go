@@ -39,10 +39,10 @@ type differ struct {
 	firsts   map[int]string // first names, by verdict
 	lost     []plist.Note
 
-	met   bool // a path that is there before and after was met
-	apart bool // it was another file: these are two trees, and stamps tell nothing
+	met      bool // a path that is there before and after was met
+	twoTrees bool // it was another file: these are two trees, and stamps tell nothing
 
-	dark   string // a directory whose names are not known before or after
+	closed string // a directory whose names are not known before or after
 	holes  trouble
 	unread trouble
 }
@@ -63,7 +63,7 @@ func (v *verdict) stays() bool { return v.op != plist.OpModify || v.changed != 0
 // pair lists one path.
 func (d *differ) pair(p pair) error {
 	if !d.met && p.before != nil && p.after != nil {
-		d.met, d.apart = true, !p.before.Stamp.isFile(&p.after.Stamp) || p.before.Stamp == Stamp{}
+		d.met, d.twoTrees = true, !p.before.Stamp.isFile(&p.after.Stamp) || p.before.Stamp == Stamp{}
 	}
 	if d.isLeftAlone(&p) || d.isUnknown(&p) {
 		return nil
@@ -101,7 +101,7 @@ func (d *differ) modified(p *pair) {
 	}
 	// The change time of the same file is set by a new name, too, and by chmod(2) to
 	// what it was.
-	v.unwritten = d.apart || p.before.Stamp.isFile(&p.after.Stamp)
+	v.unwritten = d.twoTrees || p.before.Stamp.isFile(&p.after.Stamp)
 	d.addFile(p, v)
 }
 

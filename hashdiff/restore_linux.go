@@ -33,8 +33,8 @@ func (r *restorer) dressMore(rec *Record) error {
 	return r.within(rec.Path, func(dir int, name string) error { return capture.DressMore(dir, name, &rec.Entry) })
 }
 
-// soften takes away the flags that forbid to change or remove a name.
-func (r *restorer) soften(rec *Record) error {
+// makeMutable takes away the flags that forbid to change or remove a name.
+func (r *restorer) makeMutable(rec *Record) error {
 	const hard = unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND // the same bits as of FS_IOC_GETFLAGS
 	if rec.Flags&hard == 0 {
 		return nil

@@ -20,4 +20,4 @@ func (r *restorer) dressMore(rec *Record) error {
 	return r.root.Chtimes(host(rec.Path), time.Time{}, rec.ModTime)
 }
 
-func (r *restorer) soften(*Record) error { return nil }
+func (r *restorer) makeMutable(*Record) error { return nil }

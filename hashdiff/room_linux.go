@@ -14,12 +14,12 @@ import (
 	"github.com/sandbox-install/sandbox-install/internal/sandbox"
 )
 
-// Where file systems can be mounted, a room is furnished: it gets a /proc of its
-// own, a /sys that can not be written, and a /dev without any disk.
+// Where file systems can be mounted, a room gets a /proc of its own, a /sys that can
+// not be written, and a /dev without any disk.
 
 // executeIn runs the command in a room.
 func executeIn(ctx context.Context, cmd capture.Command, room string) (*exit, error) {
-	f, err := furnish(room)
+	f, err := mountsOf(room)
 	defer f.close()
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) {
 		if cmd.NoNetwork || cmd.Isolate != capture.IsolateNamespaces {
@@ -54,19 +54,19 @@ func executeIn(ctx context.Context, cmd capture.Command, room string) (*exit, er
 	return ended, nil
 }
 
-// furniture are the mounts of a room, none of them attached on the host.
-type furniture struct {
+// roomMounts are the mounts of a room, none of them attached on the host.
+type roomMounts struct {
 	mounts []sandbox.Mount
 	files  []*os.File
 }
 
-func (f *furniture) close() {
+func (f *roomMounts) close() {
 	for _, file := range f.files {
 		file.Close() //nolint:errcheck // nothing is buffered
 	}
 }
 
-func (f *furniture) attach(target string, mount *os.File) {
+func (f *roomMounts) attach(target string, mount *os.File) {
 	f.mounts = append(f.mounts, sandbox.Mount{Target: target, File: len(f.files)})
 	f.files = append(f.files, mount)
 }
@@ -84,9 +84,9 @@ func makeMountPoints(room string) error {
 	return nil
 }
 
-// furnish makes the mounts. The caller closes them, even after an error.
-func furnish(room string) (*furniture, error) {
-	f := &furniture{}
+// mountsOf makes the mounts. The caller closes them, even after an error.
+func mountsOf(room string) (*roomMounts, error) {
+	f := &roomMounts{}
 	root, err := cloneMount(room, 0, 0)
 	if err != nil {
 		return f, err
@@ -102,11 +102,11 @@ func furnish(room string) (*furniture, error) {
 		return f, err
 	}
 	f.attach("sys", sys)
-	return f, f.furnishDev()
+	return f, f.makeDev()
 }
 
-// furnishDev makes a /dev of what every program may expect: null(4) and its like.
-func (f *furniture) furnishDev() error {
+// makeDev makes a /dev of what every program may expect: null(4) and its like.
+func (f *roomMounts) makeDev() error {
 	dev, err := newMount("tmpfs", "mode=0755")
 	if err != nil {
 		return err

@@ -78,7 +78,7 @@ func removeTree(dir string) error {
 	r := &restorer{root: root}
 	s := Scan(context.Background(), Scope{Root: dir, Paths: []string{"."}}, Options{Stat: true})
 	defer s.Close() //nolint:errcheck // there is none
-	err = compare(s, Nothing{}, func(p pair) error { return wrap(p.before, r.soften(p.before)) })
+	err = compare(s, Nothing{}, func(p pair) error { return wrap(p.before, r.makeMutable(p.before)) })
 	return errors.Join(err, os.RemoveAll(dir))
 }
 

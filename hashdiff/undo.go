@@ -104,8 +104,8 @@ func (s *staging) check(ctx context.Context, scope Scope) error {
 	return nil
 }
 
-// An undoer takes pairs back, in this order: what hinders is softened, what was
-// not there goes, what is gone comes, what was written gets its content, and at
+// An undoer takes pairs back, in this order: what is immutable is made mutable, what
+// was not there goes, what is gone comes, what was written gets its content, and at
 // last all get their attributes, directories after what is in them.
 type undoer struct {
 	restorer
@@ -117,7 +117,7 @@ func (u *undoer) undo() error {
 	slices.Reverse(backward)
 	u.meetNames()
 	return errors.Join(
-		each(backward, func(p *pair) *Record { return p.after }, u.soften),
+		each(backward, func(p *pair) *Record { return p.after }, u.makeMutable),
 		each(backward, (*pair).intruder, func(r *Record) error { return u.remove(r.Path) }),
 		each(u.pairs, (*pair).missing, u.make),
 		each(u.pairs, (*pair).overwritten, u.rewrite),

@@ -41,7 +41,7 @@ func (t *trouble) note(l *plist.List, kind plist.NoteKind, text string) {
 // it. Below a directory that was closed once, nothing is known.
 func (d *differ) isUnknown(p *pair) bool {
 	path := p.path()
-	if d.dark != "" && plist.Within(path, d.dark) {
+	if d.closed != "" && plist.Within(path, d.closed) {
 		return true
 	}
 	if !p.before.isUnread() && !p.after.isUnread() {
@@ -49,7 +49,7 @@ func (d *differ) isUnknown(p *pair) bool {
 	}
 	switch {
 	case p.before.isDir() || p.after.isDir():
-		d.dark = path
+		d.closed = path
 		d.holes.add(p)
 	case p.before == nil || p.after == nil || !sameStamp(&p.before.Stamp, &p.after.Stamp):
 		d.unread.add(p)
@@ -81,7 +81,7 @@ func (d *differ) loseSpecial(p *pair) {
 
 // isAsBefore reports whether nothing differs, as far as stamps tell.
 func (d *differ) isAsBefore(p *pair) bool {
-	return p.before != nil && (d.apart || sameStamp(&p.before.Stamp, &p.after.Stamp)) &&
+	return p.before != nil && (d.twoTrees || sameStamp(&p.before.Stamp, &p.after.Stamp)) &&
 		capture.Difference(&p.before.Entry, &p.after.Entry) == 0
 }
 
