@@ -18,6 +18,9 @@ import (
 // TestMemory holds the memory of a comparison to what is promised: for a million
 // paths 500 MB at most, and nothing for those that were left alone.
 func TestMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("with the race detector programs need twice the memory")
+	}
 	const paths = 300_000
 	dir := t.TempDir()
 	none, was, is := filepath.Join(dir, "none"), filepath.Join(dir, "was"), filepath.Join(dir, "is")
