@@ -2,6 +2,7 @@ package hashdiff
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -71,10 +72,18 @@ func (f family) stop() ([]process, error) {
 func (f family) wait(grace time.Duration) ([]process, error) {
 	for end := time.Now().Add(grace); ; time.Sleep(10 * time.Millisecond) {
 		members, err := f.members()
-		if err != nil || len(members) == 0 || time.Now().After(end) {
+		if err != nil || len(members) == 0 && f.isChildless() || time.Now().After(end) {
 			return members, err
 		}
 	}
+}
+
+// isChildless reports whether this process has no child, and so no descendant: orphans
+// become its children at once. To read /proc is not enough: who forks and ends meanwhile
+// has a child that is not met. Beside children of others it can not be told.
+func (f family) isChildless() bool {
+	const any = unix.WEXITED | unix.WNOHANG | unix.WNOWAIT | unix.WALL
+	return len(f.before) > 0 || errors.Is(unix.Waitid(unix.P_ALL, 0, nil, any, nil), unix.ECHILD)
 }
 
 // members reads /proc for the living descendants of this process, and buries the
