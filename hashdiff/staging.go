@@ -3,10 +3,10 @@ package hashdiff
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
-	"time"
 
 	"github.com/sandbox-install/sandbox-install/capture"
 )
@@ -17,7 +17,7 @@ type staging struct {
 	path string
 	lock *os.File // locked as long as the run lives
 
-	was, made time.Time // modification times of the directory above: before this one, and since
+	above capture.Above
 }
 
 // The names in a staging directory.
@@ -44,21 +44,13 @@ func newStaging(dir string) (*staging, error) {
 	if dir == "" {
 		dir = defaultStaging()
 	}
-	above, err := os.Stat(dir)
+	path, above, err := capture.MkdirStaging(dir, stagingPrefix)
 	if err != nil {
 		return nil, err
 	}
-	path, err := os.MkdirTemp(dir, stagingPrefix)
-	if err != nil {
-		return nil, err
-	}
-	s := &staging{path: path, was: above.ModTime()}
-	if above, err = os.Stat(dir); err == nil {
-		s.made = above.ModTime()
-		s.lock, err = lock(s.file(nameLock))
-	}
-	if err == nil {
-		_, err = fmt.Fprintln(s.lock, s.was.UnixNano(), s.made.UnixNano())
+	s := &staging{path: path, above: above}
+	if s.lock, err = lock(s.file(nameLock)); err == nil {
+		_, err = fmt.Fprintln(s.lock, above)
 	}
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(path))
@@ -72,10 +64,11 @@ func reopen(path string) (s *staging, err error) {
 	if s.lock, err = lock(s.file(nameLock)); err != nil {
 		return nil, err
 	}
-	var was, made int64
-	if _, err := fmt.Fscan(s.lock, &was, &made); err == nil { // else it was killed before it wrote them
-		s.was, s.made = time.Unix(0, was), time.Unix(0, made)
+	text, err := io.ReadAll(s.lock)
+	if err != nil {
+		return nil, errors.Join(err, s.lock.Close())
 	}
+	s.above, _ = capture.ParseAbove(string(text)) // a run that was killed before it wrote them has none
 	return s, nil
 }
 
@@ -104,18 +97,10 @@ func (s *staging) isArmed() bool {
 // remove takes the staging directory away. The one above gets its time back, if
 // nothing else wrote to it meanwhile.
 func (s *staging) remove() error {
-	dir := filepath.Dir(s.path)
-	above, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	if runtime.GOOS == "windows" { // what is open can not be removed there
-		err = errors.Join(s.lock.Close(), removeTree(s.path))
-	} else {
-		err = errors.Join(removeTree(s.path), s.lock.Close())
-	}
-	if err == nil && above.ModTime().Equal(s.made) {
-		_ = os.Chtimes(dir, time.Time{}, s.was) // in /tmp only root may
-	}
-	return err
+	return s.above.Removing(s.path, func() error {
+		if runtime.GOOS == "windows" { // what is open can not be removed there
+			return errors.Join(s.lock.Close(), removeTree(s.path))
+		}
+		return errors.Join(removeTree(s.path), s.lock.Close())
+	})
 }

@@ -81,7 +81,7 @@ func TestCrash(t *testing.T) {
 	if out, err := exec.Command("sh", "-ec", crashBefore, "sh", live).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	before := take(t, live)
+	before, above := take(t, live), modified(t, staging)
 	const every = 13
 	for n := 0; ; n += every {
 		killed := crash(t, n, dir, "run")
@@ -99,6 +99,9 @@ func TestCrash(t *testing.T) {
 		if after := take(t, live); !maps.Equal(after, before) {
 			t.Fatalf("killed before step %d:\n%v\nwas\n%v", n, after, before)
 		}
+		if now := modified(t, staging); !now.Equal(above) {
+			t.Fatalf("killed before step %d: the directory above was changed %v, and now %v", n, above, now)
+		}
 		if killed {
 			continue
 		}
@@ -107,6 +110,15 @@ func TestCrash(t *testing.T) {
 		}
 		return
 	}
+}
+
+func modified(t *testing.T, dir string) time.Time {
+	t.Helper()
+	st, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.ModTime()
 }
 
 func journals(t *testing.T, dir string) []string {

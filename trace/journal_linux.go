@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,8 +23,7 @@ import (
 //	log/N    the records, numbered from 1, each the target of a symlink
 //	kept/N   what the inode of record N held: a hard link or a copy
 //	after/N  what the run wrote, for the result
-//	above    when the directory above changed last: before there was the journal, and
-//	         by its making; the target of a symlink
+//	above    a symlink to the text of a capture.Above
 //
 // Links on other file systems are in rooms of their own, hidden directories there.
 //
@@ -66,15 +64,11 @@ func newJournal(dir string) (*journal, error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, err
 	}
-	was, err := os.Stat(dir)
+	path, above, err := capture.MkdirStaging(dir, journalPrefix)
 	if err != nil {
 		return nil, err
 	}
-	path, err := os.MkdirTemp(dir, journalPrefix)
-	if err != nil {
-		return nil, err
-	}
-	if err := noteAbove(path, was.ModTime()); err != nil {
+	if err := os.Symlink(above.String(), filepath.Join(path, "above")); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(path))
 	}
 	for _, sub := range []string{"log", "kept", "after"} {
@@ -143,35 +137,14 @@ func (j *journal) remove() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	putBack := above(j.path)
-	if err = errors.Join(err, j.close(), os.RemoveAll(j.path)); err == nil {
-		putBack()
-	}
-	return err
+	return errors.Join(err, j.close(), removeJournal(j.path))
 }
 
-func noteAbove(path string, was time.Time) error {
-	made, err := os.Stat(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return os.Symlink(fmt.Sprint(was.UnixNano(), made.ModTime().UnixNano()), filepath.Join(path, "above"))
-}
-
-// above returns what gives the directory above its time back, if nothing but the
-// journal's making has changed it.
-func above(path string) func() {
-	var was, made int64
-	dir := filepath.Dir(path)
-	text, err := os.Readlink(filepath.Join(path, "above"))
-	if err == nil {
-		_, err = fmt.Sscan(text, &was, &made)
-	}
-	now, statErr := os.Stat(dir)
-	if err != nil || statErr != nil || now.ModTime().UnixNano() != made {
-		return func() {}
-	}
-	return func() { _ = os.Chtimes(dir, time.Time{}, time.Unix(0, was)) } // in /tmp only root may
+// removeJournal removes what is left of a journal when it is none any more.
+func removeJournal(path string) error {
+	text, _ := os.Readlink(filepath.Join(path, "above")) // there is none if its making was interrupted
+	above, _ := capture.ParseAbove(text)
+	return above.Removing(path, func() error { return os.RemoveAll(path) })
 }
 
 func syncDirs(dirs ...string) error {

@@ -262,7 +262,7 @@ func Recover(_ context.Context, dir string) ([]string, error) {
 			continue
 		}
 		if errors.Is(err, os.ErrNotExist) { // rolled back before it was killed
-			if err := os.RemoveAll(path); err != nil {
+			if err := removeJournal(path); err != nil {
 				return done, err
 			}
 			continue

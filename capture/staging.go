@@ -1,0 +1,59 @@
+package capture
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// An Above is when the directory in which a method has its staging directory changed
+// last: before that came, and by its coming. With it the directory gets its time back
+// when the staging directory goes (law L1). The zero Above gives nothing back.
+type Above struct{ Was, Made time.Time }
+
+// MkdirStaging makes a directory of a new name in dir, as [os.MkdirTemp].
+func MkdirStaging(dir, pattern string) (path string, a Above, err error) {
+	was, err := os.Stat(dir)
+	if err != nil {
+		return "", Above{}, err
+	}
+	if path, err = os.MkdirTemp(dir, pattern); err != nil {
+		return "", Above{}, err
+	}
+	made, err := os.Stat(dir)
+	if err != nil {
+		_ = os.Remove(path) // it was not there a moment ago, and is empty
+		return "", Above{}, err
+	}
+	return path, Above{was.ModTime(), made.ModTime()}, nil
+}
+
+// String returns a for ParseAbove: both times, in nanoseconds since 1970.
+func (a Above) String() string { return fmt.Sprint(a.Was.UnixNano(), a.Made.UnixNano()) }
+
+// ParseAbove is the inverse of String.
+func ParseAbove(text string) (Above, error) {
+	var was, made int64
+	if _, err := fmt.Sscan(text, &was, &made); err != nil {
+		return Above{}, fmt.Errorf("times of a directory %q: %w", text, err)
+	}
+	return Above{time.Unix(0, was), time.Unix(0, made)}, nil
+}
+
+// Removing has remove take the staging directory away, and gives the directory above
+// its time back, if nothing but the staging directory's coming has changed that.
+func (a Above) Removing(path string, remove func() error) error {
+	dir := filepath.Dir(path)
+	now, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if err := remove(); err != nil {
+		return err
+	}
+	if now.ModTime().Equal(a.Made) {
+		_ = os.Chtimes(dir, time.Time{}, a.Was) // in /tmp only root may
+	}
+	return nil
+}
