@@ -1,20 +1,16 @@
 package trace
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/capture"
-	"github.com/sandbox-install/sandbox-install/plist"
 )
 
 // A journal is a directory on disk:
@@ -284,158 +280,6 @@ func (j *journal) copy(from *os.File, in *inode) error {
 		err = j.kept.Sync()
 	}
 	return err
-}
-
-// The records, by their first byte.
-const (
-	recordInode  = 'I' // an inodeRecord
-	recordPlace  = 'P' // inode number, space, entry path: the path led to that inode
-	recordAbsent = 'N' // number of the parent's inode, space, name: there was nothing
-	recordKept   = 'K' // inode number, space, "link" or "copy": it is kept so, too
-	recordMove   = 'R' // a moveRecord: a directory is about to be renamed
-	recordRoom   = 'D' // a roomRecord: a room is about to be made
-)
-
-// An inodeRecord is an inode as JSON: paths and values may hold any byte.
-type inodeRecord struct {
-	Dev, Ino   uint64
-	Born       int64
-	Nlink      uint32
-	Link, Copy bool `json:",omitempty"`
-	Mode       uint32
-	UID, GID   uint32 `json:",omitempty"`
-	Sec        int64
-	Nsec       int
-	Size       int64       `json:",omitempty"`
-	Major      uint32      `json:",omitempty"`
-	Minor      uint32      `json:",omitempty"`
-	Flags      uint32      `json:",omitempty"`
-	Path       []byte      // entry path
-	Target     []byte      `json:",omitempty"`
-	Xattrs     [][2][]byte `json:",omitempty"`
-}
-
-type moveRecord struct{ From, To []byte }
-
-type roomRecord struct {
-	Device uint64
-	Path   []byte
-}
-
-func (j *journal) addInode(in *inode) error {
-	e := &in.before
-	r := inodeRecord{
-		Dev: in.dev, Ino: in.ino, Born: in.born, Nlink: in.nlink, Link: in.link, Copy: in.copy,
-		Mode: plist.UnixMode(e.Mode), UID: e.UID, GID: e.GID, Sec: e.ModTime.Unix(), Nsec: e.ModTime.Nanosecond(),
-		Size: e.Size, Major: e.Major, Minor: e.Minor, Flags: e.Flags, Path: []byte(e.Path), Target: []byte(e.Link),
-	}
-	for name, value := range e.Xattrs {
-		r.Xattrs = append(r.Xattrs, [2][]byte{[]byte(name), []byte(value)})
-	}
-	return j.addJSON(recordInode, r)
-}
-
-func (j *journal) addJSON(kind byte, v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return j.add(string(kind) + string(text))
-}
-
-// read reads all records back.
-func (j *journal) read() (*past, error) {
-	p := newPast()
-	names, err := os.ReadDir(j.log.Name())
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range names {
-		if n, err := strconv.Atoi(d.Name()); err == nil {
-			j.last = max(j.last, n)
-		}
-	}
-	for n := 1; n <= j.last; n++ {
-		text, err := j.record(n)
-		if err == nil {
-			err = j.replay(p, n, text)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("journal %s: record %d: %w", j.path, n, err)
-		}
-	}
-	return p, nil
-}
-
-func (j *journal) record(n int) (string, error) {
-	name := filepath.Join(j.path, "log", strconv.Itoa(n))
-	text, err := os.Readlink(name)
-	if errors.Is(err, unix.EINVAL) {
-		b, err := os.ReadFile(name)
-		return string(b), err
-	}
-	return text, err
-}
-
-// replay adds a record.
-func (j *journal) replay(p *past, n int, text string) error {
-	if text == "" {
-		return errors.New("empty")
-	}
-	kind, text := text[0], text[1:]
-	switch kind {
-	case recordInode:
-		var r inodeRecord
-		if err := json.Unmarshal([]byte(text), &r); err != nil {
-			return err
-		}
-		p.meet(r.inode(n))
-		return nil
-	case recordMove:
-		var r moveRecord
-		err := json.Unmarshal([]byte(text), &r)
-		p.moves = append(p.moves, move{string(r.From), string(r.To)})
-		return err
-	case recordRoom:
-		var r roomRecord
-		if err := json.Unmarshal([]byte(text), &r); err != nil {
-			return err
-		}
-		return j.openRoom(r.Device, &room{path: string(r.Path)})
-	}
-	number, rest, _ := strings.Cut(text, " ")
-	id, err := strconv.Atoi(number)
-	in := p.byID[id]
-	if err != nil || in == nil {
-		return fmt.Errorf("no inode %q", number)
-	}
-	switch kind {
-	case recordPlace:
-		p.places[rest] = in
-	case recordAbsent:
-		p.places[join(in.before.Path, rest)] = nil
-	case recordKept:
-		in.link = in.link || rest == "link"
-		in.copy = in.copy || rest == "copy"
-	default:
-		return fmt.Errorf("of unknown kind %q", kind)
-	}
-	return nil
-}
-
-func (r *inodeRecord) inode(id int) *inode {
-	in := &inode{id: id, key: key{r.Dev, r.Ino, r.Born}, nlink: r.Nlink, link: r.Link, copy: r.Copy}
-	in.before = plist.Entry{
-		Path: string(r.Path), Mode: plist.ModeFromUnix(r.Mode), UID: r.UID, GID: r.GID, ModTime: timeOf(r.Sec, r.Nsec),
-		Size: r.Size, Major: r.Major, Minor: r.Minor, Flags: r.Flags, Link: string(r.Target),
-	}
-	for _, x := range r.Xattrs {
-		if in.before.Xattrs == nil {
-			in.before.Xattrs = make(map[string]string)
-		}
-		in.before.Xattrs[string(x[0])] = string(x[1])
-	}
-	return in
 }
 
 // findJournals returns the journals that runs have left in a directory.
