@@ -201,7 +201,7 @@ func (s *supervisor) startWith(files Files, socket *os.File) error {
 		args = append(args, waitWord)
 	}
 	pid, _, err := syscall.StartProcess(fmt.Sprintf("/proc/self/fd/%d", first+fdExe), args, &syscall.ProcAttr{
-		Env:   []string{},
+		Env:   raceOptions(),
 		Files: fds,
 		Sys:   s.plan.attributes(),
 	})
@@ -210,6 +210,15 @@ func (s *supervisor) startWith(files Files, socket *os.File) error {
 	}
 	s.init, err = os.FindProcess(pid)
 	return err
+}
+
+// raceOptions is all that init takes from our environment: without it a program
+// built with the race detector sleeps a second when it ends.
+func raceOptions() []string {
+	if o, ok := os.LookupEnv("GORACE"); ok {
+		return []string{"GORACE=" + o}
+	}
+	return []string{}
 }
 
 // attributes says in which namespaces init begins. In a container the pid
