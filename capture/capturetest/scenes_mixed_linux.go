@@ -145,7 +145,7 @@ var mixedScenes = []Scene{
 		Name:   "holes and their ends",
 		Before: []Verb{Write("old", "1"), Truncate("old", 8<<20)},
 		Run: []Verb{
-			Write("a", ""), Truncate("a", 64<<20), Append("a", "end"), Truncate("a", 96<<20), Write("empty", ""), Truncate("empty", 64<<20),
+			Write("a", ""), Truncate("a", 6<<20), Append("a", "end"), Truncate("a", 9<<20), Write("empty", ""), Truncate("empty", 6<<20),
 			Shell("printf x | dd of=old bs=1 seek=5000000 conv=notrunc status=none; truncate -s 4M a2; cp --sparse=always old copy"),
 		},
 	},
