@@ -71,6 +71,11 @@ func TestRacilyClean(t *testing.T) {
 // for a fifo, and counts what vanished and what was being written.
 func TestChurn(t *testing.T) {
 	root := t.TempDir()
+	written, err := os.Create(filepath.Join(root, "written"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { written.Close() })
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -79,6 +84,9 @@ func TestChurn(t *testing.T) {
 			case <-stop:
 				return
 			default:
+				if _, err := written.WriteAt([]byte{byte(i)}, 8<<20); err != nil { // long to read
+					panic(err)
+				}
 				churn(filepath.Join(root, string(rune('a'+i%20))), i)
 			}
 		}
