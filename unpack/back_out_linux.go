@@ -6,8 +6,7 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // ErrPending says that a transaction is neither done nor taken back.
@@ -49,7 +48,7 @@ func (w *work) takeBack() error {
 		}
 	}
 	err = w.sys.rmdir(w.at(keptName, strconv.Itoa(w.Number)))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
 		return err
 	}
 	if err := w.barrier.sync(); err != nil {
@@ -95,16 +94,16 @@ func (w *work) backward(s *step) error {
 		if !isNew || err != nil {
 			return ignoreMissing(err)
 		}
-		return w.sys.rename(s.path, temporary, unix.RENAME_NOREPLACE)
+		return w.sys.rename(s.path, temporary, noReplace)
 	case exchange:
 		if isNew, err := w.isNew(s, temporary); isNew || err != nil {
 			return err
 		}
-		return w.sys.rename(temporary, s.path, unix.RENAME_EXCHANGE)
+		return w.sys.rename(temporary, s.path, trade)
 	}
-	err = w.sys.rename(temporary, s.path, unix.RENAME_NOREPLACE)
+	err = w.sys.rename(temporary, s.path, noReplace)
 	if errors.Is(err, fs.ErrExist) { // somebody has put something there
-		return w.sys.rename(temporary, s.path, unix.RENAME_EXCHANGE)
+		return w.sys.rename(temporary, s.path, trade)
 	}
 	return err
 }
@@ -144,7 +143,7 @@ func (r *Root) dropPending() error {
 	if err := r.sys.removeAll(r.at(droppedName)); err != nil {
 		return err
 	}
-	if err := r.sys.rename(r.at(pendingName), r.at(droppedName), unix.RENAME_NOREPLACE); err != nil {
+	if err := r.sys.rename(r.at(pendingName), r.at(droppedName), noReplace); err != nil {
 		return err
 	}
 	if err := r.sys.fsync(r.state); err != nil {

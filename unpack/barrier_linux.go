@@ -3,21 +3,18 @@ package unpack
 import (
 	"errors"
 	"path"
-
-	"golang.org/x/sys/unix"
 )
 
 // A barrier brings whole file systems to the disk: one call each, however many
-// files were written. It holds descriptors from before the first write, because
-// the kernel tells an error of writing back only to those (syncfs(2)).
+// files were written.
 type barrier struct {
-	sys *system
-	fds map[uint64]int // by device
+	sys     *system
+	volumes map[uint64]volume
 }
 
 // newBarrier prepares for what is to be written in the directories of these names.
 func newBarrier(sys *system, names []string) (*barrier, error) {
-	b := &barrier{sys, make(map[uint64]int)}
+	b := &barrier{sys, make(map[uint64]volume)}
 	for _, name := range names {
 		if err := b.add(path.Dir(name)); err != nil {
 			return nil, errors.Join(err, b.close())
@@ -27,38 +24,30 @@ func newBarrier(sys *system, names []string) (*barrier, error) {
 }
 
 func (b *barrier) add(dir string) error {
-	fd, err := b.sys.open(dir, readDir)
+	v, err := b.sys.disk.volume(dir)
 	if err != nil {
 		return callError("open", dir, err)
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return closing(fd, err)
+	if _, ok := b.volumes[v.id()]; ok {
+		return v.Close()
 	}
-	if _, ok := b.fds[st.Dev]; ok {
-		return unix.Close(fd)
-	}
-	b.fds[st.Dev] = fd
+	b.volumes[v.id()] = v
 	return nil
 }
 
 // sync returns when all that was written is on the disk.
 func (b *barrier) sync() error {
-	for _, fd := range b.fds {
-		err := b.sys.about("syncfs", ".")
-		if err == nil {
-			err = unix.Syncfs(fd)
-		}
-		if err != nil {
-			return callError("syncfs", ".", err)
+	for _, v := range b.volumes {
+		if err := b.sys.change("syncfs", ".", v.sync); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 func (b *barrier) close() (err error) {
-	for _, fd := range b.fds {
-		err = errors.Join(err, unix.Close(fd))
+	for _, v := range b.volumes {
+		err = errors.Join(err, v.Close())
 	}
 	return err
 }

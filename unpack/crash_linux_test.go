@@ -204,7 +204,7 @@ func TestKill(t *testing.T) {
 		t.Run(v.verb+filepath.Base(v.end), func(t *testing.T) {
 			calls := s.countCalls(t, v)
 			old, done := 0, 0
-			for n := 1; n <= calls; n += *every {
+			for n := calls; n > 0; n -= *every {
 				dir := s.fresh(t, v.start)
 				trial{Root: dir, Verb: v.verb, Arg: v.arg, KillAt: n}.run(t)
 				s.checkRaw(t, v, dir)

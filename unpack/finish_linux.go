@@ -4,8 +4,7 @@ import (
 	"errors"
 	"path"
 	"strconv"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"github.com/sandbox-install/sandbox-install/plist"
 )
@@ -26,7 +25,7 @@ func (w *work) finish() error {
 	if err := w.barrier.sync(); err != nil {
 		return err
 	}
-	if err := w.sys.rename(w.at(pendingName), w.at(historyName, strconv.Itoa(w.Number)), unix.RENAME_NOREPLACE); err != nil {
+	if err := w.sys.rename(w.at(pendingName), w.at(historyName, strconv.Itoa(w.Number)), noReplace); err != nil {
 		return err
 	}
 	return errors.Join(w.sys.fsync(w.state), w.sys.fsync(w.at(historyName)))
@@ -49,12 +48,12 @@ func (w *work) record() error {
 		return err
 	}
 	if there && !hasOld && (hasNext || w.drops) {
-		if err := w.sys.rename(place, old, unix.RENAME_NOREPLACE); err != nil {
+		if err := w.sys.rename(place, old, noReplace); err != nil {
 			return err
 		}
 	}
 	if hasNext {
-		if err := w.sys.rename(next, place, unix.RENAME_NOREPLACE); err != nil {
+		if err := w.sys.rename(next, place, noReplace); err != nil {
 			return err
 		}
 	}
@@ -115,8 +114,8 @@ func (w *work) moveAway(s *step) error {
 	if err := w.makeDir(path.Dir(to), 0o700); err != nil {
 		return err
 	}
-	err := w.sys.rename(from, to, unix.RENAME_NOREPLACE)
-	if !errors.Is(err, unix.EXDEV) {
+	err := w.sys.rename(from, to, noReplace)
+	if !errors.Is(err, syscall.EXDEV) {
 		return err
 	}
 	return w.moveAcross(from, to)
@@ -140,7 +139,7 @@ func (w *work) moveAcross(from, to string) error {
 	if err := w.barrier.sync(); err != nil {
 		return err
 	}
-	if err := w.sys.rename(unfinished, to, unix.RENAME_NOREPLACE); err != nil {
+	if err := w.sys.rename(unfinished, to, noReplace); err != nil {
 		return err
 	}
 	if err := w.sys.fsync(path.Dir(to)); err != nil {

@@ -5,8 +5,6 @@ import (
 	"io"
 	"path"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
@@ -51,7 +49,7 @@ func (r *Root) writeJournal(t *Transaction, rec *Record) error {
 	if err := r.sys.fsync(dir); err != nil {
 		return err
 	}
-	if err := r.sys.rename(dir, r.at(pendingName), unix.RENAME_NOREPLACE); err != nil {
+	if err := r.sys.rename(dir, r.at(pendingName), noReplace); err != nil {
 		return err
 	}
 	return r.sys.fsync(r.state)
@@ -130,7 +128,7 @@ func (r *Root) commit(text []byte) error {
 // setMark has a mark on the disk when it returns.
 func (r *Root) setMark(m mark) error {
 	name := r.at(pendingName, string(m))
-	if err := r.sys.rename(name+unsetSuffix, name, unix.RENAME_NOREPLACE); err != nil {
+	if err := r.sys.rename(name+unsetSuffix, name, noReplace); err != nil {
 		return err
 	}
 	return r.sys.fsync(r.at(pendingName))

@@ -8,19 +8,17 @@ import (
 	"slices"
 	"strconv"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
 // A registry knows which packages of a root have a path: by the index, and by the
 // records of the packages that were changed since it was written.
 type registry struct {
-	root   *Root
-	x      *index             // nil if there is none that can be used
-	mapped []byte             // what is to be unmapped
-	fresh  map[string]*Record // packages that x tells nothing of; nil if they are gone
-	read   map[string]*Record // of other packages, as far as they were asked for
+	root    *Root
+	x       *index             // nil if there is none that can be used
+	release func() error       // gives the memory of x back; nil if there is none
+	fresh   map[string]*Record // packages that x tells nothing of; nil if they are gone
+	read    map[string]*Record // of other packages, as far as they were asked for
 }
 
 // openRegistry reads what look-ups need. Close it.
@@ -44,10 +42,10 @@ func (r *Root) openRegistry() (*registry, error) {
 }
 
 func (g *registry) close() error {
-	if g.mapped == nil {
+	if g.release == nil {
 		return nil
 	}
-	return unix.Munmap(g.mapped)
+	return g.release()
 }
 
 // mapIndex maps the index into memory, if it is there and whole.
@@ -60,14 +58,12 @@ func (g *registry) mapIndex() error {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // only read
-	fi, err := f.Stat()
-	if err != nil || fi.Size() < indexBody || fi.Size() > 1<<32 {
+	data, release, err := whole(f)
+	if err != nil {
 		return err
 	}
-	if g.mapped, err = unix.Mmap(int(f.Fd()), 0, int(fi.Size()), unix.PROT_READ, unix.MAP_PRIVATE); err != nil {
-		return err
-	}
-	if x, err := decodeIndex(g.mapped); err == nil && x.verify() == nil {
+	g.release = release
+	if x, err := decodeIndex(data); err == nil && x.verify() == nil {
 		g.x = x
 	}
 	return nil
@@ -189,7 +185,7 @@ func (r *Root) updateIndex() (err error) {
 	if err := r.writeFile(r.at(newIndexName), writeBytes(data)); err != nil {
 		return err
 	}
-	if err := r.sys.rename(r.at(newIndexName), r.at(indexName), 0); err != nil {
+	if err := r.sys.rename(r.at(newIndexName), r.at(indexName), replace); err != nil {
 		return err
 	}
 	return r.sys.fsync(r.state)
@@ -206,9 +202,9 @@ func (r *Root) openLayers() (layers []layer, err error) {
 	for _, b := range r.bases {
 		g, err := b.openRegistry()
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("base %s: %w", b.dir.Name(), err), closeLayers(layers))
+			return nil, errors.Join(fmt.Errorf("base %s: %w", b.dir, err), closeLayers(layers))
 		}
-		layers = append(layers, layer{g, b.dir.Name()})
+		layers = append(layers, layer{g, b.dir})
 	}
 	g, err := r.openRegistry()
 	if err != nil {

@@ -7,9 +7,8 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/plist"
 )
@@ -17,7 +16,7 @@ import (
 // A Root is a directory that packages are unpacked over.
 type Root struct {
 	sys   *system
-	dir   *os.File
+	dir   string // as it was given
 	owner uint32 // of the directory itself
 	state string // real path of the state directory
 
@@ -29,13 +28,18 @@ type Root struct {
 
 // Open opens a directory as the root of packages. It changes nothing.
 func Open(dir string, o Options) (*Root, error) {
-	f, err := os.Open(dir)
+	k, err := openKernel(dir)
 	if err != nil {
 		return nil, err
 	}
-	r := &Root{sys: &system{root: int(f.Fd())}, dir: f, now: time.Now, indexAfter: indexAfter}
+	return openDisk(k, dir, o)
+}
+
+// openDisk opens a root on a disk. If that fails the disk is closed.
+func openDisk(d disk, dir string, o Options) (*Root, error) {
+	r := &Root{sys: &system{disk: d}, dir: dir, now: time.Now, indexAfter: indexAfter}
 	if err := r.prepare(o); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), r.Close())
 	}
 	if err := r.openBases(o.Base); err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -48,11 +52,11 @@ func Open(dir string, o Options) (*Root, error) {
 const indexAfter = 16
 
 func (r *Root) prepare(o Options) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(r.sys.root, &st); err != nil {
+	top, _, err := r.sys.lstat(".", noHash)
+	if err != nil {
 		return err
 	}
-	r.owner = st.Uid
+	r.owner = top.UID
 	state := o.State
 	if state == "" {
 		state = DefaultState
@@ -60,7 +64,6 @@ func (r *Root) prepare(o Options) error {
 	if err := plist.CheckPath(state); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
-	var err error
 	if r.state, err = r.resolve(state); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
@@ -69,7 +72,7 @@ func (r *Root) prepare(o Options) error {
 
 // Close releases the root.
 func (r *Root) Close() error {
-	err := r.dir.Close()
+	err := r.sys.disk.Close()
 	for _, b := range r.bases {
 		err = errors.Join(err, b.Close())
 	}
@@ -135,7 +138,7 @@ func (r *Root) resolve(name string) (string, error) {
 			return "", fmt.Errorf("/%s: a symlink of user %d, whom it would let choose where files go", here, e.UID)
 		}
 		if links++; links > maxLinks {
-			return "", fmt.Errorf("/%s: %w", name, unix.ELOOP)
+			return "", fmt.Errorf("/%s: %w", name, syscall.ELOOP)
 		}
 		if path.IsAbs(e.Link) {
 			done = "."

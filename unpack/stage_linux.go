@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/plist"
 	"github.com/sandbox-install/sandbox-install/tarball"
@@ -80,7 +78,7 @@ func (g *stager) object(e *plist.Entry, name string) error {
 	case fs.ModeSymlink:
 		err = g.sys.symlink(e.Link, name)
 	case fs.ModeNamedPipe, fs.ModeSocket, fs.ModeDevice, fs.ModeDevice | fs.ModeCharDevice:
-		err = g.sys.mknod(name, plist.UnixMode(e.Mode.Type())|0o600, unix.Mkdev(e.Major, e.Minor))
+		err = g.sys.mknod(name, e)
 	default:
 		err = errors.ErrUnsupported
 	}
@@ -102,7 +100,7 @@ func (g *stager) file(e *plist.Entry, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	w := &sparseWriter{sys: g.sys, f: out, sparse: isSparse(in, e.Size)}
+	w := &sparseWriter{f: out, sparse: isSparse(in, e.Size)}
 	digest, err := capture.Digest(io.TeeReader(blockReader{in}, w))
 	if err != nil {
 		return err
@@ -147,8 +145,7 @@ func (b blockReader) Read(p []byte) (int, error) {
 // A sparseWriter leaves holes where a sparse file has blocks of zeros. What it
 // gets begins at the beginning of a block.
 type sparseWriter struct {
-	sys    *system
-	f      *os.File
+	f      io.WriteSeeker
 	sparse bool
 	size   int64
 }
@@ -156,7 +153,7 @@ type sparseWriter struct {
 func (w *sparseWriter) Write(p []byte) (int, error) {
 	w.size += int64(len(p))
 	if !w.sparse {
-		return w.sys.write(w.f, p)
+		return w.f.Write(p)
 	}
 	for from := 0; from < len(p); {
 		to := min(from+hole, len(p))
@@ -168,7 +165,7 @@ func (w *sparseWriter) Write(p []byte) (int, error) {
 		if zero {
 			_, err = w.f.Seek(int64(to-from), io.SeekCurrent)
 		} else {
-			_, err = w.sys.write(w.f, p[from:to])
+			_, err = w.f.Write(p[from:to])
 		}
 		if err != nil {
 			return from, err

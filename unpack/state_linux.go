@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/plist"
 )
@@ -40,28 +37,16 @@ const lockWait = time.Second
 
 // lock makes the state directory if need be and takes its lock. Closing the file
 // gives it back, and so does the death of the process.
-func (r *Root) lock() (*os.File, error) {
+func (r *Root) lock() (io.Closer, error) {
 	if err := r.makeState(); err != nil {
 		return nil, err
 	}
-	fd, err := r.sys.open(r.at(lockName), unix.O_RDONLY|unix.O_NOFOLLOW)
-	if err != nil {
-		return nil, callError("open", r.at(lockName), err)
-	}
-	f := os.NewFile(uintptr(fd), r.at(lockName))
 	for end := time.Now().Add(lockWait); ; time.Sleep(lockWait / 100) {
-		err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			break
-		}
-		if err = ErrBusy; time.Now().After(end) {
-			break
+		lock, err := r.sys.disk.lock(r.at(lockName))
+		if !errors.Is(err, ErrBusy) || time.Now().After(end) {
+			return lock, err
 		}
 	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
 }
 
 // makeState makes what is missing of the state directory.
@@ -109,7 +94,7 @@ func (r *Root) writeFile(name string, write func(io.Writer) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	w := bufio.NewWriterSize(&fileWriter{r.sys, f}, 256<<10)
+	w := bufio.NewWriterSize(f, 256<<10)
 	if write != nil {
 		if err := write(w); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -120,9 +105,6 @@ func (r *Root) writeFile(name string, write func(io.Writer) error) (err error) {
 	}
 	if err := f.Chmod(0o644); err != nil {
 		return err
-	}
-	if err := r.sys.about("fsync", name); err != nil {
-		return callError("fsync", name, err)
 	}
 	return f.Sync()
 }
@@ -137,14 +119,6 @@ func writeBytes(p []byte) func(io.Writer) error {
 func writeList(l *plist.List) func(io.Writer) error {
 	return func(w io.Writer) error { return plist.WriteNative(w, l) }
 }
-
-// A fileWriter announces what it writes.
-type fileWriter struct {
-	sys *system
-	f   *os.File
-}
-
-func (w *fileWriter) Write(p []byte) (int, error) { return w.sys.write(w.f, p) }
 
 // readFile returns the content of a small file of the state.
 func (r *Root) readFile(name string) (text []byte, err error) {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
@@ -59,13 +57,13 @@ func (w *work) forward(s *step, o occasion) error {
 	temporary := s.temporary(w.Number)
 	switch s.action {
 	case place:
-		return w.sys.rename(temporary, s.path, unix.RENAME_NOREPLACE)
+		return w.sys.rename(temporary, s.path, noReplace)
 	case exchange:
-		if err := w.sys.rename(temporary, s.path, unix.RENAME_EXCHANGE); err != nil {
+		if err := w.sys.rename(temporary, s.path, trade); err != nil {
 			return err
 		}
 	case remove:
-		if err := w.sys.rename(s.path, temporary, unix.RENAME_NOREPLACE); err != nil {
+		if err := w.sys.rename(s.path, temporary, noReplace); err != nil {
 			return err
 		}
 	}
