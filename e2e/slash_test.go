@@ -8,7 +8,8 @@ import (
 
 // entered is a command that runs a shell script with root as its "/", in mount
 // and pid namespaces of its own, as on a machine booted from it. The directory
-// out is its /srv; /tmp, with the upper layers, and /run are tmpfs.
+// out is its /srv; /tmp, with the upper layers, /run and /dev/shm are tmpfs of its own:
+// what others have there must not be put back.
 func entered(root, out, script string) *exec.Cmd {
 	cmd := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", `
 		root=$1 out=$2 script=$3
@@ -16,6 +17,7 @@ func entered(root, out, script string) *exec.Cmd {
 		mount -t tmpfs tmpfs "$root/run"
 		mount -t proc proc "$root/proc"
 		mount --rbind /dev "$root/dev"
+		[ ! -d "$root/dev/shm" ] || mount -t tmpfs tmpfs "$root/dev/shm"
 		mount -t tmpfs tmpfs "$root/tmp"
 		mount --bind "$out" "$root/srv"
 		cd "$root"
