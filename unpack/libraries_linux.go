@@ -6,9 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"slices"
 	"strings"
 
+	"github.com/sandbox-install/sandbox-install/internal/dll"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -135,23 +135,7 @@ func (p *planner) needs(real string) ([]string, error) {
 		if err != nil {
 			return nil, nil
 		}
-		return importedDLLs(image)
+		return dll.Imports(image), nil
 	}
 	return nil, nil
-}
-
-// importedDLLs returns the DLLs of an image's imports, which package pe tells with
-// each symbol: "symbol:DLL".
-func importedDLLs(image *pe.File) (names []string, err error) {
-	symbols, err := image.ImportedSymbols()
-	if err != nil {
-		return nil, nil // damaged
-	}
-	for _, s := range symbols {
-		_, dll, _ := strings.Cut(s, ":")
-		if !slices.Contains(names, dll) {
-			names = append(names, dll)
-		}
-	}
-	return names, nil
 }

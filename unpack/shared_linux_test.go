@@ -110,6 +110,31 @@ func FuzzEdit(f *testing.F) {
 	})
 }
 
+// TestDLLs: of DLLs too, in any case of letters, imported by name or by ordinal alone.
+func TestDLLs(t *testing.T) {
+	cc := need.Program(t, "mingw", "x86_64-w64-mingw32-gcc")
+	dlltool := need.Program(t, "mingw", "x86_64-w64-mingw32-dlltool")
+	v := newVersions(t, "mkdir lib")
+	sh(t, v.dir, `echo 'int f(void) { return 1; }' > f.c; echo 'int f(void); int main(void) { return f(); }' > main.c
+		printf 'LIBRARY ordinal.dll\nEXPORTS\nf @1 NONAME\n' > ordinal.def; printf 'LIBRARY named.dll\nEXPORTS\nf\n' > named.def
+		for n in ordinal named; do
+			`+cc+` -shared -o $n.dll f.c $n.def; `+dlltool+` -d $n.def -l lib$n.a; `+cc+` -o $n.exe main.c lib$n.a
+		done`)
+	v.unpack(v.pkg("lib", "1", "cp "+v.dir+"/ordinal.dll lib/Ordinal.dll; cp "+v.dir+"/named.dll lib/NAMED.DLL; echo x > lib/other.dll"), Policy{})
+	v.unpack(v.pkg("prog", "1", "cp "+v.dir+"/*.exe lib"), Policy{})
+
+	two := v.pkg("lib", "2", "echo x > lib/new.dll")
+	done := v.unpack(two, Policy{})
+	if notes := strings.Join(done.Notes, "\n"); notes != "/lib/NAMED.DLL: goes, and /lib/named.exe of package prog needs it\n"+
+		"/lib/Ordinal.dll: goes, and /lib/ordinal.exe of package prog needs it" {
+		t.Errorf("notes %q", notes)
+	}
+	_, err := v.r.Undo(0, Policy{})
+	check(t, err)
+	v.unpack(two, Policy{KeepLibs: true})
+	v.sh("[ -e lib/Ordinal.dll ]; [ -e lib/NAMED.DLL ]; [ ! -e lib/other.dll ]")
+}
+
 // TestLibraries: who needs a library that goes is told, or it stays for them.
 func TestLibraries(t *testing.T) {
 	cc := need.Program(t, "cc", "cc", "gcc")

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"debug/elf"
 	"debug/pe"
-	"encoding/binary"
 	"io"
 	"maps"
 	"path"
@@ -13,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sandbox-install/sandbox-install/internal/dll"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -162,7 +162,6 @@ func inspectPE(e *plist.Entry, r io.ReaderAt) *Fact {
 	if err != nil || f.OptionalHeader == nil {
 		return nil
 	}
-	img := &image{f, make(map[*pe.Section][]byte)}
 	fact := &Fact{Format: "PE32", Machine: peMachines[f.Machine]}
 	if _, ok := f.OptionalHeader.(*pe.OptionalHeader64); ok {
 		fact.Format = "PE32+"
@@ -170,10 +169,7 @@ func inspectPE(e *plist.Entry, r io.ReaderAt) *Fact {
 	if f.Characteristics&pe.IMAGE_FILE_DLL != 0 {
 		fact.provide(plist.DependencyDLL, strings.ToLower(path.Base(e.Path)), "")
 	}
-	// Image import descriptors are 20 bytes with the name's address at 12, those
-	// of delayed imports 32 bytes with it at 4 (PE format, "The .idata Section"
-	// and "Delay-Load Import Tables").
-	for _, name := range slices.Concat(img.names(pe.IMAGE_DIRECTORY_ENTRY_IMPORT, 20, 12), img.names(pe.IMAGE_DIRECTORY_ENTRY_DELAY_IMPORT, 32, 4)) {
+	for _, name := range dll.Imports(f) {
 		fact.require(plist.DependencyDLL, strings.ToLower(name), "")
 	}
 	return fact
@@ -182,63 +178,6 @@ func inspectPE(e *plist.Entry, r io.ReaderAt) *Fact {
 var peMachines = map[uint16]string{
 	pe.IMAGE_FILE_MACHINE_I386: "i386", pe.IMAGE_FILE_MACHINE_AMD64: "x86_64", pe.IMAGE_FILE_MACHINE_ARM64: "aarch64",
 	pe.IMAGE_FILE_MACHINE_ARMNT: "arm",
-}
-
-// An image is a PE file, with the sections that were looked into.
-type image struct {
-	*pe.File
-	sections map[*pe.Section][]byte
-}
-
-// names returns the names in a table of descriptors of the given size, up to the
-// one without a name. A corrupt table ends where it leaves the file.
-func (img *image) names(directory, size, at int) []string {
-	dirs := img.directories()
-	if directory >= len(dirs) || dirs[directory].VirtualAddress == 0 {
-		return nil
-	}
-	var names []string
-	for table := img.data(dirs[directory].VirtualAddress); len(table) >= size; table = table[size:] {
-		rva := binary.LittleEndian.Uint32(table[at:])
-		name, _, ok := bytes.Cut(img.data(rva), []byte{0})
-		if rva == 0 || !ok {
-			break
-		}
-		names = append(names, string(name))
-	}
-	return names
-}
-
-func (img *image) directories() []pe.DataDirectory {
-	switch h := img.OptionalHeader.(type) {
-	case *pe.OptionalHeader32:
-		return h.DataDirectory[:min(int(h.NumberOfRvaAndSizes), len(h.DataDirectory))]
-	case *pe.OptionalHeader64:
-		return h.DataDirectory[:min(int(h.NumberOfRvaAndSizes), len(h.DataDirectory))]
-	}
-	return nil
-}
-
-// data returns what a section of the file has from an address on; nil if none
-// does.
-func (img *image) data(rva uint32) []byte {
-	for _, s := range img.Sections {
-		if rva < s.VirtualAddress || rva-s.VirtualAddress >= s.Size {
-			continue
-		}
-		content, ok := img.sections[s]
-		if !ok {
-			var err error
-			if content, err = io.ReadAll(s.Open()); err != nil {
-				return nil
-			}
-			img.sections[s] = content
-		}
-		if at := rva - s.VirtualAddress; uint64(at) < uint64(len(content)) {
-			return content[at:]
-		}
-	}
-	return nil
 }
 
 // BuildInfo returns the lines of pkgsrc's +BUILD_INFO that are about objects, in
