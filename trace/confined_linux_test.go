@@ -3,7 +3,6 @@ package trace
 import (
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,9 +56,7 @@ func TestConfined(t *testing.T) {
 			if !strings.Contains(notes, who.note) || (notes == "") != (who.note == "") {
 				t.Errorf("notes %q, want %q", notes, who.note)
 			}
-			if after := take(t, dir+"/live"); !maps.Equal(after, before) {
-				t.Errorf("%v\nwas\n%v", after, before)
-			}
+			same(t, take(t, dir+"/live"), before)
 			if left := journals(t, dir+"/staging"); len(left) > 0 {
 				t.Errorf("left %q", left)
 			}

@@ -110,9 +110,7 @@ func TestStress(t *testing.T) {
 			stress(t, dirs[1], n, func(r *capture.Result) {
 				j.Check(t, cut(r.List, dirs[1][1:]), subtree{r.Tree, dirs[1][1:]})
 			})
-			if after := take(t, dirs[1]); fmt.Sprint(after) != fmt.Sprint(before) {
-				t.Errorf("%v\nwas\n%v", after, before)
-			}
+			same(t, take(t, dirs[1]), before)
 		})
 	}
 }

@@ -16,6 +16,9 @@ func TestMain(m *testing.M) {
 	if text, ok := os.LookupEnv(stressVariable); ok {
 		stressMain(text)
 	}
+	if text, ok := os.LookupEnv(disturbVariable); ok {
+		disturbMain(text)
+	}
 	os.Exit(m.Run())
 }
 

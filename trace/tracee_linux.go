@@ -214,10 +214,10 @@ func below(name, dir string) bool {
 	return ok && (rest == "" || rest[0] == '/')
 }
 
-// link records link(2) and linkat(2): the link count of the first is an attribute.
+// link records link(2) and linkat(2): the link count of the first is an attribute. If
+// that is missing the kernel does not look at the second.
 func (t *tracee) link() error {
-	err := t.linkSource()
-	if err != nil {
+	if err := t.linkSource(); err != nil {
 		return err
 	}
 	return t.at(1, t.touchName)
@@ -229,11 +229,17 @@ func (t *tracee) linkSource() error {
 			return t.opened(t.dirfd(t.operands[0]))
 		}
 	}
-	return t.at(0, func(s spot) error {
-		if t.flagWord()&unix.AT_SYMLINK_FOLLOW != 0 {
-			return t.followed(s, t.touchAttributes)
+	touch := func(s spot) error {
+		if _, _, err := keyOf(s.dir, s.name); err != nil {
+			return err
 		}
 		return t.touchAttributes(s)
+	}
+	return t.at(0, func(s spot) error {
+		if t.flagWord()&unix.AT_SYMLINK_FOLLOW != 0 {
+			return t.followed(s, touch)
+		}
+		return touch(s)
 	})
 }
 
