@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +20,7 @@ import (
 //	log/N    the records, numbered from 1, each the target of a symlink
 //	kept/N   what the inode of record N held: a hard link or a copy
 //	after/N  what the run wrote, for the result
+//	spare/N  room for the records of rolling back, should the disk be full then
 //	above    a symlink to the text of a capture.Above
 //
 // Links on other file systems are in rooms of their own, hidden directories there.
@@ -33,6 +35,8 @@ type journal struct {
 	log  *os.File
 	kept *os.File
 	last int // number of the last record
+
+	spares int // how many there were made
 
 	rooms map[uint64]*room // by device, where kept can have no links
 
@@ -67,12 +71,15 @@ func newJournal(dir string) (*journal, error) {
 	if err := os.Symlink(above.String(), filepath.Join(path, "above")); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(path))
 	}
-	for _, sub := range []string{"log", "kept", "after"} {
+	for _, sub := range []string{"log", "kept", "after", "spare"} {
 		if err := os.Mkdir(filepath.Join(path, sub), 0o700); err != nil {
 			return nil, errors.Join(err, os.RemoveAll(path))
 		}
 	}
 	j, err := openJournal(path)
+	if err == nil {
+		err = j.addSpares()
+	}
 	if err == nil {
 		err = syncDirs(path, dir)
 	}
@@ -117,6 +124,9 @@ func (j *journal) close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// forget gives up what was kept for the result.
+func (j *journal) forget() error { return os.RemoveAll(filepath.Join(j.path, "after")) }
 
 // disarm says that there is nothing left to roll back, and lets go of what was kept.
 func (j *journal) disarm() error {
@@ -179,6 +189,38 @@ func (j *journal) add(text string) error {
 	return nil
 }
 
+// addSpares makes room for what rolling back a renamed directory may have to write
+// (it is parked, then moved), and for the growth of directories: symlinks that take
+// a block, as a record does. XFS has none longer than 1024 bytes.
+func (j *journal) addSpares() error {
+	for range 3 {
+		name := filepath.Join(j.path, "spare", strconv.Itoa(j.spares))
+		if err := os.Symlink(strings.Repeat("-", 1000), name); err != nil {
+			return err
+		}
+		j.spares++
+	}
+	return nil
+}
+
+// addAtLast is add for when no room can be made but by giving up what is spare.
+func (j *journal) addAtLast(text string) error {
+	spare, err := filepath.Glob(filepath.Join(j.path, "spare", "*"))
+	if err != nil {
+		return err
+	}
+	for {
+		err := j.add(text)
+		if err != unix.ENOSPC && err != unix.EDQUOT || len(spare) == 0 {
+			return err
+		}
+		if err := os.Remove(spare[0]); err != nil {
+			return err
+		}
+		spare = spare[1:]
+	}
+}
+
 func writeSynced(name, text string) error {
 	f, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -216,6 +258,12 @@ func (j *journal) link(s spot, in *inode) error {
 		err = unix.Fsync(to.dir)
 	}
 	return err
+}
+
+// unlink takes back link.
+func (j *journal) unlink(in *inode) error {
+	at := j.linkAt(in)
+	return unix.Unlinkat(at.dir, at.name, 0)
 }
 
 // A room is where links are kept on another file system.
@@ -278,6 +326,9 @@ func (j *journal) copy(from *os.File, in *inode) error {
 	}
 	if err = errors.Join(err, to.Close()); err == nil {
 		err = j.kept.Sync()
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(j.copyPath(in)))
 	}
 	return err
 }

@@ -202,7 +202,7 @@ func (r *run) notes(exit *sandbox.Exit) []plist.Note {
 // keeps its journal.
 func (r *run) abandon() error {
 	if r.started && r.recorder != nil {
-		if err := rollBack(r.journal, r.recorder.past); err != nil {
+		if err := errors.Join(r.journal.forget(), rollBack(r.journal, r.recorder.past)); err != nil {
 			return errors.Join(fmt.Errorf("%w; %s is kept to try again", err, r.journal.path), r.journal.close())
 		}
 	}
@@ -272,7 +272,7 @@ func Recover(_ context.Context, dir string) ([]string, error) {
 		}
 		p, err := j.read()
 		if err == nil {
-			err = rollBack(j, p)
+			err = errors.Join(j.forget(), rollBack(j, p))
 		}
 		if err != nil {
 			return done, errors.Join(fmt.Errorf("%s: %w", path, err), j.close())

@@ -167,8 +167,11 @@ func (r *recorder) touchName(s spot) error {
 		return nil
 	}
 	if !there {
+		if err := r.journal.add(fmt.Sprintf("%c%d %s", recordAbsent, parent.id, s.name)); err != nil {
+			return &lostError{where, err}
+		}
 		r.places[where] = nil
-		return r.lost(where, r.journal.add(fmt.Sprintf("%c%d %s", recordAbsent, parent.id, s.name)))
+		return nil
 	}
 	in, err := r.inode(s, where, k, &st, keepNothing)
 	if err != nil {
@@ -257,8 +260,11 @@ const (
 // inode records an inode that was there before the run, or one more name of it.
 func (r *recorder) inode(s spot, where string, k key, st *unix.Statx_t, how keeping) (*inode, error) {
 	if in := r.inodes[k]; in != nil {
+		if err := r.journal.add(fmt.Sprintf("%c%d %s", recordPlace, in.id, where)); err != nil {
+			return nil, &lostError{where, err}
+		}
 		r.places[where] = in
-		return in, r.lost(where, r.journal.add(fmt.Sprintf("%c%d %s", recordPlace, in.id, where)))
+		return in, nil
 	}
 	in := &inode{key: k, nlink: st.Nlink}
 	var err error
@@ -352,8 +358,11 @@ func (r *recorder) keepLink(s spot, in *inode) error {
 		}
 		return r.keepCopy(s, in, keepCopy)
 	}
+	if err := r.journal.add(fmt.Sprintf("%c%d link", recordKept, in.id)); err != nil {
+		return &lostError{in.before.Path, errors.Join(err, r.journal.unlink(in))}
+	}
 	in.link = true
-	return r.lost(in.before.Path, r.journal.add(fmt.Sprintf("%c%d link", recordKept, in.id)))
+	return nil
 }
 
 // keepCopy keeps the content of a regular file, if that is how it is to be kept.
@@ -364,8 +373,11 @@ func (r *recorder) keepCopy(s spot, in *inode, how keeping) error {
 	if err := r.copy(s, in); err != nil {
 		return err
 	}
+	if err := r.journal.add(fmt.Sprintf("%c%d copy", recordKept, in.id)); err != nil {
+		return &lostError{in.before.Path, err}
+	}
 	in.copy = true
-	return r.lost(in.before.Path, r.journal.add(fmt.Sprintf("%c%d copy", recordKept, in.id)))
+	return nil
 }
 
 // copy copies content. Who can not read it can mostly not write it either, and is

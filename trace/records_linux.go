@@ -63,6 +63,13 @@ func (j *journal) addInode(in *inode) error {
 	return j.addJSON(recordInode, r)
 }
 
+func (j *journal) addMove(m move) error { return j.add(m.record()) }
+
+func (m move) record() string {
+	text, _ := json.Marshal(moveRecord{[]byte(m.from), []byte(m.to)}) // bytes can always be
+	return string(recordMove) + string(text)
+}
+
 func (j *journal) addJSON(kind byte, v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {

@@ -2,6 +2,7 @@ package trace
 
 import (
 	"encoding/binary"
+	"errors"
 	"path"
 	"strings"
 
@@ -204,8 +205,11 @@ func (t *tracee) move(from, to spot) error {
 	if below(t.journal.path, m.from) {
 		return unix.EBUSY
 	}
+	if err := errors.Join(t.journal.addSpares(), t.journal.addMove(m)); err != nil {
+		return &lostError{m.from[1:], err}
+	}
 	t.moves = append(t.moves, m)
-	return t.lost(m.from, t.journal.addJSON(recordMove, moveRecord{[]byte(m.from), []byte(m.to)}))
+	return nil
 }
 
 // below reports whether a path is dir or in it.

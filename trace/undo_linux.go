@@ -59,6 +59,7 @@ func (u *undoer) undo() error {
 	}
 	backward := slices.Clone(u.order)
 	slices.Reverse(backward)
+	each(u.order, u.clear)
 	each(u.order, u.settle)
 	each(u.order, u.rewrite)
 	if len(errs) == 0 { // else what is in them may still be needed
@@ -133,6 +134,24 @@ func (u *undoer) parent(place string) (spot, error) {
 	return spot{fd, path.Base(place)}, err
 }
 
+// clear removes a new file from the place where there was nothing, so that there is
+// room for what is put back. What it does not find settle will.
+func (u *undoer) clear(place string) error {
+	if u.places[place] != nil || place == "." {
+		return nil
+	}
+	s, err := u.parent(place)
+	if err != nil {
+		return nil //nolint:nilerr // not in its place yet
+	}
+	defer s.close()
+	k, st, err := keyOf(s.dir, s.name)
+	if err != nil || isType(&st, unix.S_IFDIR) || u.inodes[k] != nil {
+		return nil //nolint:nilerr // nothing is there
+	}
+	return softly(s, func() error { return unix.Unlinkat(s.dir, s.name, 0) })
+}
+
 // settle puts the right inode into a place, or nothing.
 func (u *undoer) settle(place string) error {
 	if place == "." {
@@ -198,7 +217,7 @@ func (u *undoer) outermost(dir string) (found *inode) {
 func (u *undoer) moveTo(in *inode, to string) error {
 	from := u.where[in]
 	m := move{from, to}
-	if err := u.journal.addJSON(recordMove, moveRecord{[]byte(from), []byte(to)}); err != nil {
+	if err := u.journal.addAtLast(m.record()); err != nil {
 		return err
 	}
 	u.moves = append(u.moves, m)
