@@ -28,8 +28,13 @@ func attributes(root string) *syscall.SysProcAttr {
 }
 
 // canUnshare reports whether a mount namespace can be had: in a container root may
-// not be allowed to, and then can not mount anything either (capabilities(7)).
+// not be allowed to, and then can not mount anything either (capabilities(7)). Where
+// mount(2) is filtered, the namespace would be of no use: nothing could be made private.
 func canUnshare() bool {
+	if err := unix.Mount("", "", "", 0, ""); err != unix.ENOENT { // of the missing target
+		return false
+	}
+
 	var data [2]unix.CapUserData
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	err := unix.Capget(&header, &data[0])

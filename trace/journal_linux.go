@@ -27,8 +27,9 @@ import (
 //
 // A record is a symlink since that takes one operation on metadata: ext4, XFS and
 // the overlays on them bring such to the disk in order, so that what a record is
-// about never is there without it, and nothing has to wait for the disk. Elsewhere,
-// and where a record is too long, it is waited for.
+// about never is there without it, and nothing has to wait for the disk. Elsewhere, of
+// what is on other file systems, of contents, and where a record is too long, it is
+// waited for.
 type journal struct {
 	path string
 	lock *os.File
@@ -38,9 +39,12 @@ type journal struct {
 
 	spares int // how many there were made
 
-	rooms map[uint64]*room // by device, where kept can have no links
+	rooms   map[uint64]*room  // by device, where kept can have no links
+	devices map[uint64]uint64 // numbers of recorded devices now; noDevice of those that are gone
 
+	device    uint64
 	unordered bool // the file system orders nothing: wait
+	wait      bool // for the disk, before the next change
 }
 
 const journalPrefix = "sandbox-install-trace-"
@@ -94,7 +98,7 @@ var errAlive = errors.New("in use by another process")
 
 // openJournal opens and locks a journal.
 func openJournal(path string) (j *journal, err error) {
-	j = &journal{path: path, rooms: make(map[uint64]*room)}
+	j = &journal{path: path, rooms: make(map[uint64]*room), devices: make(map[uint64]uint64)}
 	if j.lock, err = os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return nil, err
 	}
@@ -104,15 +108,26 @@ func openJournal(path string) (j *journal, err error) {
 	if j.log, err = os.Open(filepath.Join(path, "log")); err == nil {
 		j.kept, err = os.Open(filepath.Join(path, "kept"))
 	}
-	var st unix.Statfs_t
 	if err == nil {
-		err = unix.Fstatfs(int(j.log.Fd()), &st)
+		j.unordered, err = isUnordered(j.log)
 	}
-	j.unordered = !slices.Contains([]int64{unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.OVERLAYFS_SUPER_MAGIC, unix.TMPFS_MAGIC}, st.Type)
+	if err == nil {
+		var k key
+		k, _, err = keyOf(int(j.log.Fd()), "")
+		j.device = k.dev
+	}
 	if err != nil {
 		return nil, errors.Join(err, j.close())
 	}
 	return j, nil
+}
+
+// isUnordered reports whether operations on metadata may reach the disk in another
+// order than they were done.
+func isUnordered(f *os.File) (bool, error) {
+	var st unix.Statfs_t
+	err := unix.Fstatfs(int(f.Fd()), &st)
+	return !slices.Contains([]int64{unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.OVERLAYFS_SUPER_MAGIC, unix.TMPFS_MAGIC}, st.Type), err
 }
 
 func (j *journal) close() error {
@@ -170,7 +185,7 @@ func syncDirs(dirs ...string) error {
 // is killed there.
 var step = func() {}
 
-// add writes the next record.
+// add writes the next record. Before what it is about may be changed: flush.
 func (j *journal) add(text string) error {
 	step()
 	name := strconv.Itoa(j.last + 1)
@@ -183,10 +198,17 @@ func (j *journal) add(text string) error {
 		return err
 	}
 	j.last++
-	if long || j.unordered {
-		return j.log.Sync()
-	}
+	j.wait = j.wait || long || j.unordered
 	return nil
+}
+
+// flush waits until the records are on the disk, if need be.
+func (j *journal) flush() error {
+	if !j.wait {
+		return nil
+	}
+	j.wait = false
+	return j.log.Sync()
 }
 
 // addSpares makes room for what rolling back a renamed directory may have to write
@@ -210,7 +232,9 @@ func (j *journal) addAtLast(text string) error {
 		return err
 	}
 	for {
-		err := j.add(text)
+		if err = j.add(text); err == nil {
+			return j.flush()
+		}
 		if err != unix.ENOSPC && err != unix.EDQUOT || len(spare) == 0 {
 			return err
 		}
@@ -254,7 +278,11 @@ func (j *journal) link(s spot, in *inode) error {
 	to := j.linkAt(in)
 	step()
 	err := unix.Linkat(s.dir, s.name, to.dir, to.name, 0)
-	if err == nil && j.unordered {
+	unordered := j.unordered
+	if room := j.rooms[in.dev]; room != nil {
+		unordered = room.unordered
+	}
+	if err == nil && unordered {
 		err = unix.Fsync(to.dir)
 	}
 	return err
@@ -270,12 +298,19 @@ func (j *journal) unlink(in *inode) error {
 type room struct {
 	path string // host path
 	dir  *os.File
+
+	unordered bool // as journal.unordered
 }
 
 // addRoom makes a room in a directory.
 func (j *journal) addRoom(device uint64, parent string) (*room, error) {
 	r := &room{path: filepath.Join(parent, "."+filepath.Base(j.path))}
-	if err := j.addJSON(recordRoom, roomRecord{device, []byte(r.path)}); err != nil {
+	err := j.addJSON(recordRoom, roomRecord{device, []byte(r.path)})
+	if err == nil {
+		j.wait = true // it is on another disk
+		err = j.flush()
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(r.path, 0o700); err != nil {
@@ -287,6 +322,7 @@ func (j *journal) addRoom(device uint64, parent string) (*room, error) {
 func (j *journal) openRoom(device uint64, r *room) (err error) {
 	if r.dir, err = os.Open(r.path); err == nil {
 		j.rooms[device] = r
+		r.unordered, err = isUnordered(r.dir)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil // it was recorded and not made, or is removed
@@ -314,17 +350,19 @@ func (j *journal) removeRooms() error {
 	return errors.Join(errs...)
 }
 
-// copy keeps the content of a regular file.
+// copy keeps the content of a regular file. Contents reach the disk in any order, and
+// so the record of it is waited for.
 func (j *journal) copy(from *os.File, in *inode) error {
 	to, err := os.OpenFile(j.copyPath(in), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
+	j.wait = true
 	err = capture.CopyContent(to, from)
 	if err == nil {
 		err = to.Sync()
 	}
-	if err = errors.Join(err, to.Close()); err == nil {
+	if err = errors.Join(err, to.Close()); err == nil && j.unordered {
 		err = j.kept.Sync()
 	}
 	if err != nil {

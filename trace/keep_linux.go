@@ -16,7 +16,7 @@ import (
 // A keeper keeps the bytes that the run wrote, so that the tree can be rolled back:
 // new files by a link, which costs nothing, those that stay by a copy.
 type keeper struct {
-	root  int
+	root  int    // its own
 	dir   string // "" keeps nothing: the live tree stays as it is
 	since int64  // what was born later was made by the run
 
@@ -35,15 +35,21 @@ type kept struct {
 }
 
 func newKeeper(root int, j *journal) (*keeper, error) {
-	k := &keeper{root: root, files: make(map[string]string), first: make(map[key]*kept)}
-	if j == nil {
-		return k, nil
+	k := &keeper{files: make(map[string]string), first: make(map[key]*kept)}
+	if j != nil {
+		k.dir = filepath.Join(j.path, "after")
+		born, _, err := keyOf(unix.AT_FDCWD, k.dir)
+		if err != nil {
+			return nil, err
+		}
+		k.since = born.born
 	}
-	k.dir = filepath.Join(j.path, "after")
-	born, _, err := keyOf(unix.AT_FDCWD, k.dir)
-	k.since = born.born
+	var err error
+	k.root, err = openPath(root, ".", 0)
 	return k, err
 }
+
+func (k *keeper) close() error { return unix.Close(k.root) }
 
 // keep keeps the content of a path, and returns its digest.
 func (k *keeper) keep(place string, f *file) (plist.Digest, error) {

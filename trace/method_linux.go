@@ -116,23 +116,18 @@ func (r *run) run(ctx context.Context) (*capture.Result, error) {
 		return nil, err
 	}
 	list, err := r.harvest(ctx, u, k)
+	if err == nil && !r.method.NoRollBack {
+		err = u.undo()
+	}
+	if err == nil {
+		err = r.journal.disarm()
+	}
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, k.close())
 	}
 	list.Notes = append(r.notes(exit), list.Notes...)
-	result := &capture.Result{List: list, Tree: k, ExitCode: exit.Code, Blind: blind}
-	if r.method.NoRollBack {
-		result.Closer = closer(func() error { return nil })
-		return result, r.journal.remove()
-	}
-	if err := u.undo(); err != nil {
-		return nil, err
-	}
-	if err := r.journal.disarm(); err != nil {
-		return nil, err
-	}
-	result.Closer = closer(r.journal.remove)
-	return result, nil
+	remove := closer(func() error { return errors.Join(k.close(), r.journal.remove()) })
+	return &capture.Result{List: list, Tree: k, ExitCode: exit.Code, Blind: blind, Closer: remove}, nil
 }
 
 type closer func() error

@@ -17,6 +17,8 @@ type past struct {
 	byID   map[int]*inode
 	places map[string]*inode // by entry path; nil if there was nothing
 	moves  []move            // in the order they were asked for
+
+	volumes map[uint64]*volume // by device
 }
 
 // A key tells an inode from all that were or will be.
@@ -40,7 +42,7 @@ type inode struct {
 type move struct{ from, to string }
 
 func newPast() *past {
-	return &past{inodes: make(map[key]*inode), byID: make(map[int]*inode), places: make(map[string]*inode)}
+	return &past{inodes: make(map[key]*inode), byID: make(map[int]*inode), places: make(map[string]*inode), volumes: make(map[uint64]*volume)}
 }
 
 func (p *past) meet(in *inode) {

@@ -58,6 +58,9 @@ func (r *recorder) decide(q *question) unix.Errno {
 		return 0
 	}
 	err := r.record(c, q)
+	if err == nil {
+		err = r.journal.flush()
+	}
 	var errno unix.Errno
 	switch {
 	case err == nil:
@@ -167,7 +170,7 @@ func (r *recorder) touchName(s spot) error {
 		return nil
 	}
 	if !there {
-		if err := r.journal.add(fmt.Sprintf("%c%d %s", recordAbsent, parent.id, s.name)); err != nil {
+		if err := r.add(parent, fmt.Sprintf("%c%d %s", recordAbsent, parent.id, s.name)); err != nil {
 			return &lostError{where, err}
 		}
 		r.places[where] = nil
@@ -260,7 +263,7 @@ const (
 // inode records an inode that was there before the run, or one more name of it.
 func (r *recorder) inode(s spot, where string, k key, st *unix.Statx_t, how keeping) (*inode, error) {
 	if in := r.inodes[k]; in != nil {
-		if err := r.journal.add(fmt.Sprintf("%c%d %s", recordPlace, in.id, where)); err != nil {
+		if err := r.add(in, fmt.Sprintf("%c%d %s", recordPlace, in.id, where)); err != nil {
 			return nil, &lostError{where, err}
 		}
 		r.places[where] = in
@@ -272,6 +275,9 @@ func (r *recorder) inode(s spot, where string, k key, st *unix.Statx_t, how keep
 		return nil, err
 	}
 	in.before.Path = where
+	if err := r.volumeOf(s, k.dev); err != nil {
+		return nil, &lostError{where, err}
+	}
 	in.id = r.journal.last + 1
 	if how == keepCopy {
 		if err := r.copy(s, in); err != nil {
@@ -282,8 +288,21 @@ func (r *recorder) inode(s spot, where string, k key, st *unix.Statx_t, how keep
 	if err := r.journal.addInode(in); err != nil {
 		return nil, &lostError{where, err}
 	}
+	r.waitFor(in)
 	r.meet(in)
 	return in, nil
+}
+
+// add writes a record about an inode.
+func (r *recorder) add(in *inode, text string) error {
+	r.waitFor(in)
+	return r.journal.add(text)
+}
+
+// waitFor has the records on the disk before an inode may be changed, where nothing
+// else sees to that.
+func (r *recorder) waitFor(in *inode) {
+	r.journal.wait = r.journal.wait || r.volumes[in.dev].wait
 }
 
 // link keeps a link, on another file system in a room there.
@@ -305,21 +324,8 @@ func (r *recorder) addRoom(fd int, device uint64) error {
 	if err != nil {
 		return err
 	}
-	defer func() { unix.Close(at) }()
-	for {
-		above, err := openPath(at, "..", 0)
-		if err != nil {
-			return err
-		}
-		k, _, err := keyOf(above, "")
-		here, _, hereErr := keyOf(at, "")
-		if err != nil || hereErr != nil || k == here || k.dev != device || unix.Faccessat(above, ".", unix.W_OK, unix.AT_EACCESS) != nil {
-			unix.Close(above)
-			break
-		}
-		unix.Close(at)
-		at = above
-	}
+	at = climb(at, device, func(above int) bool { return unix.Faccessat(above, ".", unix.W_OK, unix.AT_EACCESS) == nil })
+	defer unix.Close(at)
 	d, err := r.directory(at)
 	if err != nil {
 		return err
@@ -358,7 +364,7 @@ func (r *recorder) keepLink(s spot, in *inode) error {
 		}
 		return r.keepCopy(s, in, keepCopy)
 	}
-	if err := r.journal.add(fmt.Sprintf("%c%d link", recordKept, in.id)); err != nil {
+	if err := r.add(in, fmt.Sprintf("%c%d link", recordKept, in.id)); err != nil {
 		return &lostError{in.before.Path, errors.Join(err, r.journal.unlink(in))}
 	}
 	in.link = true
@@ -373,7 +379,7 @@ func (r *recorder) keepCopy(s spot, in *inode, how keeping) error {
 	if err := r.copy(s, in); err != nil {
 		return err
 	}
-	if err := r.journal.add(fmt.Sprintf("%c%d copy", recordKept, in.id)); err != nil {
+	if err := r.add(in, fmt.Sprintf("%c%d copy", recordKept, in.id)); err != nil {
 		return &lostError{in.before.Path, err}
 	}
 	in.copy = true

@@ -22,6 +22,7 @@ const (
 	recordKept   = 'K' // inode number, space, "link" or "copy": it is kept so, too
 	recordMove   = 'R' // a moveRecord: a directory is about to be renamed
 	recordRoom   = 'D' // a roomRecord: a room is about to be made
+	recordVolume = 'V' // a volumeRecord
 )
 
 // An inodeRecord is an inode as JSON: paths and values may hold any byte.
@@ -124,8 +125,22 @@ func (j *journal) replay(p *past, n int, text string) error {
 		if err := json.Unmarshal([]byte(text), &r); err != nil {
 			return err
 		}
-		p.meet(r.inode(n))
+		in := r.inode(n)
+		if now, ok := j.devices[in.dev]; ok {
+			in.dev = now
+		}
+		if in.dev == noDevice {
+			p.byID[n] = in
+			return nil
+		}
+		p.meet(in)
 		return nil
+	case recordVolume:
+		var r volumeRecord
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			return err
+		}
+		return j.met(p, &r)
 	case recordMove:
 		var r moveRecord
 		err := json.Unmarshal([]byte(text), &r)
@@ -136,6 +151,9 @@ func (j *journal) replay(p *past, n int, text string) error {
 		if err := json.Unmarshal([]byte(text), &r); err != nil {
 			return err
 		}
+		if now, ok := j.devices[r.Device]; ok {
+			r.Device = now
+		}
 		return j.openRoom(r.Device, &room{path: string(r.Path)})
 	}
 	number, rest, _ := strings.Cut(text, " ")
@@ -143,6 +161,9 @@ func (j *journal) replay(p *past, n int, text string) error {
 	in := p.byID[id]
 	if err != nil || in == nil {
 		return fmt.Errorf("no inode %q", number)
+	}
+	if in.dev == noDevice {
+		return nil
 	}
 	switch kind {
 	case recordPlace:

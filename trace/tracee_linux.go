@@ -188,7 +188,8 @@ func (t *tracee) move(from, to spot) error {
 	if from.name == "" || to.name == "" {
 		return nil
 	}
-	if _, st, err := keyOf(from.dir, from.name); err != nil || !isType(&st, unix.S_IFDIR) {
+	k, st, err := keyOf(from.dir, from.name)
+	if err != nil || !isType(&st, unix.S_IFDIR) {
 		return err
 	}
 	m := move{}
@@ -207,6 +208,9 @@ func (t *tracee) move(from, to spot) error {
 	}
 	if err := errors.Join(t.journal.addSpares(), t.journal.addMove(m)); err != nil {
 		return &lostError{m.from[1:], err}
+	}
+	if v := t.volumes[k.dev]; v != nil && v.wait {
+		t.journal.wait = true
 	}
 	t.moves = append(t.moves, m)
 	return nil

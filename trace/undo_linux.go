@@ -67,6 +67,9 @@ func (u *undoer) undo() error {
 	}
 	each(backward, u.dress)
 	each(u.order, u.check)
+	for _, v := range u.volumes {
+		errs = append(errs, v.sync())
+	}
 	return errors.Join(errs...)
 }
 
@@ -169,7 +172,9 @@ func (u *undoer) settle(place string) error {
 		delete(u.where, want)
 		return nil
 	case err == nil:
-		err = u.evict(s, k, isType(&st, unix.S_IFDIR))
+		if err = u.isKept(want); err == nil {
+			err = u.evict(s, k, isType(&st, unix.S_IFDIR))
+		}
 	case err == unix.ENOENT:
 		err = nil
 	}
@@ -177,6 +182,24 @@ func (u *undoer) settle(place string) error {
 		return err
 	}
 	return softly(s, func() error { return u.make(s, want) })
+}
+
+// isKept says what is wrong if an inode can not be put back: then nothing has to make
+// room for it. Only regular files can not be made of their record alone.
+func (u *undoer) isKept(in *inode) error {
+	if in == nil || !in.before.Mode.IsRegular() {
+		return nil
+	}
+	if at := u.journal.linkAt(in); in.link && unix.Faccessat(at.dir, at.name, unix.F_OK, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		return nil
+	}
+	for _, name := range u.names[in] {
+		if k, _, err := keyOf(u.root, name); err == nil && k == in.key {
+			return nil
+		}
+	}
+	_, err := os.Stat(u.journal.copyPath(in))
+	return err
 }
 
 // evict takes away what is not to be here. Old directories, it or in it, are parked
@@ -295,7 +318,7 @@ func (u *undoer) fill(s spot, in *inode, flags int) error {
 		return err
 	}
 	to := os.NewFile(uintptr(fd), s.name)
-	return errors.Join(capture.CopyContent(to, from), to.Close())
+	return errors.Join(capture.CopyContent(to, from), to.Sync(), to.Close())
 }
 
 // rewrite gives a file its content again, in place, so that all names have it and
