@@ -19,10 +19,11 @@ const module = "github.com/sandbox-install/sandbox-install"
 var layers = map[string]struct{ ours, modules []string }{
 	"plist":               {},
 	"plist/dialect":       {ours: []string{"plist", "internal/dll"}},
-	"capture":             {ours: []string{"plist"}, modules: []string{"github.com/zeebo/blake3", "golang.org/x/sys", "github.com/bmatcuk/doublestar/v4", "golang.org/x/sync"}},
+	"capture":             {ours: []string{"plist", "internal/diff3"}, modules: []string{"github.com/zeebo/blake3", "golang.org/x/sys", "github.com/bmatcuk/doublestar/v4", "golang.org/x/sync"}},
 	"capture/capturetest": {ours: []string{"plist", "capture", "internal/need"}, modules: []string{"golang.org/x/sys"}},
 	"internal/diff3":      {},
 	"internal/dll":        {},
+	"internal/infodir":    {},
 	"internal/need":       {},
 	"internal/winetest":   {ours: []string{"internal/need"}},
 	"internal/sandbox":    {modules: []string{"golang.org/x/sys", "github.com/opencontainers/runc", "github.com/opencontainers/cgroups", "github.com/moby/sys/capability"}},
@@ -33,8 +34,8 @@ var layers = map[string]struct{ ours, modules []string }{
 	"tarball":             {ours: []string{"plist"}, modules: []string{"github.com/klauspost/compress", "golang.org/x/sys"}},
 	"rebase":              {ours: []string{"plist"}, modules: []string{"github.com/zeebo/blake3", "golang.org/x/sync", "golang.org/x/sys"}},
 	"rebase/rebasetest":   {},
-	"unpack":              {ours: []string{"plist", "capture", "tarball", "internal/diff3", "internal/dll"}, modules: []string{"golang.org/x/sys"}},
-	"cmd/sandbox-install": {ours: []string{"plist", "plist/dialect", "capture", "overlay", "trace", "hashdiff", "tarball", "rebase", "unpack", "internal/sandbox"}, modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"}},
+	"unpack":              {ours: []string{"plist", "capture", "tarball", "internal/diff3", "internal/dll", "internal/infodir"}, modules: []string{"golang.org/x/sys"}},
+	"cmd/sandbox-install": {ours: []string{"plist", "plist/dialect", "capture", "overlay", "trace", "hashdiff", "tarball", "rebase", "unpack", "internal/infodir", "internal/sandbox"}, modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"}},
 	"e2e":                 {},
 	".":                   {},
 }

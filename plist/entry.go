@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -107,8 +108,8 @@ func parseClass(s string) (Class, error) {
 // An Entry is one path that an installation added, modified or deleted, as it
 // is afterwards.
 //
-// Of a deleted path only Op, Path, Class, Rule and the type bits of Mode (of
-// what was there) are set. An entry that is not packed may be only mentioned
+// Of a deleted path only Op, Path, Class, Rule, the type bits of Mode and Digest are
+// set, the last two of what was there: see Was. An entry that is not packed may be only mentioned
 // (see [List.Brief]): then too, with Changed, nothing else is set.
 //
 // To add a field: add it here, in [Entry.Same], in the native form (native.go
@@ -118,7 +119,12 @@ type Entry struct {
 	Op      Op
 	Changed Change // what differs, when Op is OpModify; zero if nothing does
 	Class   Class
-	Rule    string // the rule that chose Class; "" for ClassChanged by default
+
+	// Flags are the inode flags of FS_IOC_GETFLAGS (linux/fs.h) that a user may
+	// set and that do not only describe the file system's own layout.
+	Flags uint32
+
+	Rule string // the rule that chose Class; "" for ClassChanged by default
 
 	// Path is relative to the root: slash-separated, clean, raw bytes, never
 	// absolute and never through "..". The root itself is ".".
@@ -129,7 +135,7 @@ type Entry struct {
 	GID     uint32
 	ModTime time.Time // nanoseconds where the file system has them; the zero Time if not Described
 	Size    int64     // of a regular file, in bytes
-	Digest  Digest    // of a regular file
+	Digest  Digest    // of a regular file; of a deleted path see Was
 
 	// Link is a symlink's target, in raw bytes; or, for a regular file, fifo or
 	// device that is a hard link, the Path of its first name in the list. The
@@ -147,9 +153,28 @@ type Entry struct {
 	// since package rebase moved the image. Nil for all other files.
 	Rebased *Rebased
 
-	// Flags are the inode flags of FS_IOC_GETFLAGS (linux/fs.h) that a user may
-	// set and that do not only describe the file system's own layout.
-	Flags uint32
+	// Was is what a modified path held before, if its content or type changed and it
+	// held something that can be told. A deleted path has that as its Digest. Nil and
+	// zero mean that it is not known.
+	Was *Was
+}
+
+// Was is what a path held before it was modified: so that who does the same
+// elsewhere can tell whether he meets the same, and else how to do it.
+type Was struct {
+	Digest Digest // of a regular file's content, or of a symlink's target
+
+	// Old tells the whole content that was, if both it and the new one are texts:
+	// the lines that stood in the place of some of the new one's. They are in the
+	// order of At, and do not overlap. Nil if that is not told.
+	Old []OldLines
+}
+
+// OldLines is a place where a text was another: Count lines of the new one, after
+// the first At, stand where Text was.
+type OldLines struct {
+	At, Count int
+	Text      string // whole lines, but for the last of a file
 }
 
 // Rebased says what a moved PE image was before.
@@ -179,10 +204,14 @@ func (e *Entry) Same(o *Entry) bool {
 	return e.Op == o.Op && e.Changed == o.Changed && e.Class == o.Class && e.Rule == o.Rule &&
 		e.Path == o.Path && e.Mode == o.Mode && e.UID == o.UID && e.GID == o.GID &&
 		e.ModTime.Equal(o.ModTime) && e.Size == o.Size && e.Digest == o.Digest && e.Link == o.Link &&
-		e.Major == o.Major && e.Minor == o.Minor && e.Flags == o.Flags && e.Rebased.same(o.Rebased) && maps.Equal(e.Xattrs, o.Xattrs)
+		e.Major == o.Major && e.Minor == o.Minor && e.Flags == o.Flags && e.Rebased.same(o.Rebased) && e.Was.same(o.Was) && maps.Equal(e.Xattrs, o.Xattrs)
 }
 
 func (r *Rebased) same(o *Rebased) bool { return r == o || r != nil && o != nil && *r == *o }
+
+func (w *Was) same(o *Was) bool {
+	return w == o || w != nil && o != nil && w.Digest == o.Digest && slices.Equal(w.Old, o.Old)
+}
 
 // unixModeBits pairs the bits of st_mode (inode(7)) with those of fs.FileMode.
 var unixModeBits = [...]struct {

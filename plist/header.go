@@ -18,6 +18,13 @@ func (l *List) header() nativeLine {
 	for _, a := range l.Accounts {
 		line.words("#"+string(a.Kind), a.Line)
 	}
+	for _, e := range l.Info {
+		if e.Preamble {
+			line.words("#info-dir", e.Dir, e.Text)
+		} else {
+			line.words("#info", e.Dir, e.Section, e.After, e.Text)
+		}
+	}
 	for _, d := range l.Provides {
 		line.words("#provides", string(d.Kind), d.Name, d.Version)
 	}
@@ -38,7 +45,7 @@ func (b *nativeLine) words(head string, words ...string) {
 }
 
 // headerWords is how many words each line of the header has behind its name.
-var headerWords = map[string]int{"#note": 2, "#user": 1, "#group": 1, "#shell": 1, "#provides": 3, "#requires": 3}
+var headerWords = map[string]int{"#note": 2, "#user": 1, "#group": 1, "#shell": 1, "#info-dir": 2, "#info": 4, "#provides": 3, "#requires": 3}
 
 // readHeader reads a line that begins with "#", after the second one.
 func (l *List) readHeader(line string) error {
@@ -58,6 +65,10 @@ func (l *List) readHeader(line string) error {
 	switch head {
 	case "#note":
 		l.Notes = append(l.Notes, Note{NoteKind(words[0]), words[1]})
+	case "#info-dir":
+		l.Info = append(l.Info, InfoEntry{Dir: words[0], Text: words[1], Preamble: true})
+	case "#info":
+		l.Info = append(l.Info, InfoEntry{Dir: words[0], Section: words[1], After: words[2], Text: words[3]})
 	case "#provides":
 		l.Provides = append(l.Provides, Dependency{DependencyKind(words[0]), words[1], words[2]})
 	case "#requires":

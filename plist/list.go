@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"slices"
@@ -24,7 +25,21 @@ type List struct {
 	// What files alone do not tell, and installing them somewhere else needs.
 	// Nil where nobody looked.
 	Accounts           []Account
+	Info               []InfoEntry
 	Provides, Requires []Dependency
+}
+
+// An InfoEntry is an entry that the installation added to a directory of Info
+// manuals, the file "dir".
+type InfoEntry struct {
+	Dir     string // entry path of that file
+	Section string // the heading it is below; "" if there is none
+	Text    string // its lines, without the last newline
+	After   string // the line before it
+
+	// Preamble is true of what is no entry but all that comes before the entries, in a
+	// directory that the installation made. It is in Text.
+	Preamble bool
 }
 
 // An Account is a user, group or login shell that the installation added.
@@ -247,6 +262,14 @@ func (l *List) Validate() error {
 			return fmt.Errorf("unknown kind of account %q", a.Kind)
 		}
 	}
+	for _, e := range l.Info {
+		if err := CheckPath(e.Dir); err != nil {
+			return err
+		}
+		if e.Preamble && e.Section+e.After != "" {
+			return errors.New("an Info directory begins with a section")
+		}
+	}
 	for _, n := range l.Notes {
 		if !slices.Contains(noteKinds[:], n.Kind) {
 			return fmt.Errorf("unknown kind of note %q", n.Kind)
@@ -281,6 +304,9 @@ func (e *Entry) check(before []Entry) error {
 		return errors.New("the root is a directory that stays")
 	case !e.Described():
 		want := Entry{Op: e.Op, Changed: e.Changed, Class: e.Class, Rule: e.Rule, Path: e.Path, Mode: typ}
+		if e.Op == OpDelete && (typ == 0 || typ == fs.ModeSymlink) {
+			want.Digest = e.Digest
+		}
 		if !e.Same(&want) {
 			return errors.New("attributes of a path that is gone or only mentioned")
 		}
@@ -290,6 +316,10 @@ func (e *Entry) check(before []Entry) error {
 		return nil
 	case e.Op == OpAdd && e.Changed != 0:
 		return errors.New("an addition has nothing to differ from")
+	case e.Was != nil && (e.Changed&(ChangedContent|ChangedType) == 0 || e.Was.Old != nil && !e.Mode.IsRegular()):
+		return errors.New("only changed content was something else, and only a text can tell its lines")
+	case !e.Was.inOrder():
+		return errors.New("old lines out of order")
 	case typ == fs.ModeSymlink && (e.Link == "" || strings.ContainsRune(e.Link, 0)):
 		return errors.New("a symlink without target, or with a NUL byte in it")
 	case typ == fs.ModeDir && e.Link != "":
@@ -314,10 +344,25 @@ func (e *Entry) check(before []Entry) error {
 	return nil
 }
 
+// inOrder reports whether the old lines can be put back one after the other.
+func (w *Was) inOrder() bool {
+	if w == nil {
+		return true
+	}
+	next := 0
+	for _, o := range w.Old {
+		if o.At < next || o.At > math.MaxInt32 || o.Count < 0 || o.Count > math.MaxInt32 || o.Count == 0 && o.Text == "" {
+			return false
+		}
+		next = o.At + o.Count
+	}
+	return true
+}
+
 // sameInode reports whether e repeats the attributes of its first name.
 func (e *Entry) sameInode(body *Entry) bool {
 	want := *body
-	want.Op, want.Changed, want.Class, want.Rule, want.Path, want.Link = e.Op, e.Changed, e.Class, e.Rule, e.Path, e.Link
+	want.Op, want.Changed, want.Class, want.Rule, want.Path, want.Link, want.Was = e.Op, e.Changed, e.Class, e.Rule, e.Path, e.Link, e.Was
 	return e.Same(&want)
 }
 

@@ -17,7 +17,7 @@ import (
 // The native text form uses the line syntax of mtree(5): a vis(3)-escaped path
 // and keyword=value words, each line whole (no /set, no continuation). Keywords
 // that mtree(5) has keep their meaning; ours are op, change, class, rule,
-// blake3, hardlink, inodeflags and xattr.NAME. Lines that begin with # are the
+// blake3, hardlink, inodeflags, rebased, was, old.AT.COUNT and xattr.NAME. Lines that begin with # are the
 // header: the first names form and version, the second the package, and each
 // note has its own.
 const nativeMagic = "#mtree sandbox-install 1"
@@ -92,6 +92,8 @@ func (b *nativeLine) entry(e *Entry) {
 	b.word("type", typeNames[e.Mode.Type()])
 	if e.Described() {
 		b.attributes(e)
+	} else if e.Digest != (Digest{}) {
+		b.word("was", e.Digest.String())
 	}
 	*b = append(*b, '\n')
 }
@@ -120,6 +122,12 @@ func (b *nativeLine) attributes(e *Entry) {
 	}
 	if r := e.Rebased; r != nil {
 		b.word("rebased", fmt.Sprintf("%#x,%#x,%v", r.From, r.To, r.Digest))
+	}
+	if w := e.Was; w != nil {
+		b.word("was", w.Digest.String())
+		for _, o := range w.Old {
+			b.word(fmt.Sprintf("old.%d.%d", o.At, o.Count), Vis(o.Text))
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {
 		b.word("xattr."+Vis(name), base64.StdEncoding.EncodeToString([]byte(e.Xattrs[name])))

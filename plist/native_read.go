@@ -106,6 +106,11 @@ func parseEntry(line string) (e Entry, err error) {
 		return e, errors.New("link: only a symlink has it")
 	case seen&keywordHardlink != 0 && e.Mode.Type() == fs.ModeSymlink:
 		return e, errors.New("hardlink: a symlink has none")
+	case e.Was != nil && seen&keywordWas == 0:
+		return e, errors.New("old lines without was")
+	}
+	if e.Op == OpDelete && e.Was != nil && e.Was.Old == nil && e.Digest == (Digest{}) {
+		e.Digest, e.Was = e.Was.Digest, nil
 	}
 	e.Link = strings.Clone(e.Link)
 	return e, nil
@@ -114,7 +119,7 @@ func parseEntry(line string) (e Entry, err error) {
 // keywords are the words of an entry's line that may stand there only once.
 var keywords = [...]string{
 	"op", "type", "link", "hardlink",
-	"change", "class", "rule", "mode", "uid", "gid", "time", "size", "blake3", "device", "inodeflags", "rebased",
+	"change", "class", "rule", "mode", "uid", "gid", "time", "size", "blake3", "device", "inodeflags", "rebased", "was",
 }
 
 // The bits in parseEntry of the first words of keywords.
@@ -123,6 +128,7 @@ const (
 	keywordType
 	keywordLink
 	keywordHardlink
+	keywordWas = 1 << len(keywords)
 )
 
 // setWord puts one keyword's value into e. It is long because it is a table.
@@ -166,7 +172,12 @@ func (e *Entry) setWord(key, value string) (err error) {
 		e.Flags = uint32(v)
 	case "rebased":
 		e.Rebased, err = parseRebased(value)
+	case "was":
+		err = e.was().Digest.parse(value)
 	default:
+		if at, ok := strings.CutPrefix(key, "old."); ok {
+			return e.was().addOld(at, value)
+		}
 		return e.setXattr(key, value)
 	}
 	return err
@@ -201,6 +212,29 @@ func parseRebased(s string) (*Rebased, error) {
 		*to = v
 	}
 	return r, r.Digest.parse(words[2])
+}
+
+func (e *Entry) was() *Was {
+	if e.Was == nil {
+		e.Was = &Was{}
+	}
+	return e.Was
+}
+
+// addOld reads AT.COUNT and the text that was there.
+func (w *Was) addOld(place, value string) (err error) {
+	at, count, _ := strings.Cut(place, ".")
+	after, err := parseUint32(at)
+	if err != nil {
+		return err
+	}
+	n, err := parseUint32(count)
+	if err != nil {
+		return err
+	}
+	text, err := unvis(value)
+	w.Old = append(w.Old, OldLines{int(after), int(n), strings.Clone(text)})
+	return err
 }
 
 func (e *Entry) setXattr(key, value string) error {

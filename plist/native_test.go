@@ -30,16 +30,19 @@ func every() *List {
 		Name: "a b", Version: "1=2\\", Prefix: "/usr/p k g",
 		Notes:    []Note{{NoteHole, "a \xff hole\nand # more"}, {NoteShared, ""}},
 		Accounts: []Account{{AccountUser, "a b:1:1:A, B:/:/bin/sh"}, {AccountGroup, ""}},
+		Info:     []InfoEntry{{Dir: "info/dir", Text: "a dir\n\n* Menu:\n", Preamble: true}, {"info/d ir", "", "* B: (c).  d\n   e", "* A: (a)b.", false}},
 		Provides: []Dependency{{DependencySoname, "liba b.so", ""}},
 		Requires: []Dependency{{DependencySoname, "libc.so.6", "GLIBC_2.2"}, {DependencyDLL, "", ""}},
 		Entries: []Entry{
 			{Op: OpModify, Changed: ChangedMode | ChangedTime, Path: ".", Mode: fs.ModeDir | fs.ModeSticky | 0o777, ModTime: time.Unix(1, 2)},
 			{Op: OpDelete, Path: "dev", Mode: fs.ModeDir},
 			{Op: OpDelete, Path: "dev/x", Mode: fs.ModeDevice, Class: ClassNoise, Rule: "no=ise [1]"},
+			{Op: OpModify, Changed: ChangedContent, Path: "edited", Mode: 0o644, ModTime: time.Unix(1, 0), Size: 1, Was: &Was{Digest{0xef}, []OldLines{{0, 1, "a = b\n"}, {1, 0, "#\n"}, {7, 2, ""}}}},
+			{Op: OpDelete, Path: "gone", Mode: fs.ModeSymlink, Digest: Digest{0x12}},
 			{Op: OpModify, Path: "same", Mode: 0, Class: ClassIdentical, Rule: "identical"},
 			{Op: OpAdd, Path: "sock", ModTime: time.Unix(0, 0), Mode: fs.ModeSocket | 0o600},
 			body, link,
-			{Op: OpModify, Changed: ChangedType, Path: "usr/bin/c", Mode: fs.ModeSymlink | 0o777, ModTime: time.Unix(1, 0), Link: "../ü?*[ #="},
+			{Op: OpModify, Changed: ChangedType, Path: "usr/bin/c", Mode: fs.ModeSymlink | 0o777, ModTime: time.Unix(1, 0), Link: "../ü?*[ #=", Was: &Was{Digest: Digest{0x34}}},
 			{Op: OpAdd, Path: "usr/d\\", Mode: fs.ModeDevice | fs.ModeCharDevice | 0o600, ModTime: time.Unix(1, 0), Major: 4095, Minor: 1048575},
 			{Op: OpAdd, Path: "usr/e", Mode: fs.ModeDevice | 0o600, ModTime: time.Unix(1, 0), Major: 8},
 			{Op: OpAdd, Path: "usr/p", Mode: fs.ModeNamedPipe | 0o600, ModTime: time.Date(9999, 1, 1, 0, 0, 0, 999999999, time.UTC)},
@@ -57,7 +60,7 @@ func nativeText(t testing.TB, l *List) string {
 }
 
 func sameList(a, b *List) bool {
-	return a.Name == b.Name && a.Version == b.Version && a.Prefix == b.Prefix && slices.Equal(a.Notes, b.Notes) &&
+	return slices.Equal(a.Info, b.Info) && a.Name == b.Name && a.Version == b.Version && a.Prefix == b.Prefix && slices.Equal(a.Notes, b.Notes) &&
 		slices.Equal(a.Accounts, b.Accounts) && slices.Equal(a.Provides, b.Provides) && slices.Equal(a.Requires, b.Requires) &&
 		slices.EqualFunc(a.Entries, b.Entries, func(x, y Entry) bool { return x.Same(&y) })
 }
@@ -82,19 +85,21 @@ func TestNativeRoundTrip(t *testing.T) {
 // TestNativeText pins the form down: files of old versions must stay readable.
 func TestNativeText(t *testing.T) {
 	l := every()
-	l.Entries = l.Entries[5:8]
+	l.Entries = l.Entries[7:10]
 	want := `#mtree sandbox-install 1
 #package name=a\040b version=1\0752\134 prefix=/usr/p\040k\040g
 #note hole a\040\377\040hole\012and\040\043\040more
 #note shared 
 #user a\040b:1:1:A,\040B:/:/bin/sh
 #group 
+#info-dir info/dir a\040dir\012\012\052\040Menu:\012
+#info info/d\040ir  \052\040A:\040(a)b. \052\040B:\040(c).\040\040d\012\040\040\040e
 #provides soname liba\040b.so 
 #requires soname libc.so.6 GLIBC_2.2
 #requires dll  
 ./usr/bin/a\040b op=add type=file mode=4755 uid=1 gid=4294967295 time=-2.500000000 size=1099511627776 blake3=ab00000000000000000000000000000000000000000000000000000000000001 inodeflags=0x10 rebased=0x180000000,0x3fffe0000,cd00000000000000000000000000000000000000000000000000000000000000 xattr.security.capability= xattr.user.\040\012=eA== xattr.user.a\075b=AP8=
 ./usr/bin/a\052b op=add type=file mode=4755 uid=1 gid=4294967295 time=-2.500000000 size=1099511627776 blake3=ab00000000000000000000000000000000000000000000000000000000000001 hardlink=./usr/bin/a\040b inodeflags=0x10 rebased=0x180000000,0x3fffe0000,cd00000000000000000000000000000000000000000000000000000000000000 xattr.security.capability= xattr.user.\040\012=eA== xattr.user.a\075b=AP8=
-./usr/bin/c op=modify change=type type=link mode=0777 uid=0 gid=0 time=1.000000000 link=../\303\274\077\052\133\040\043\075
+./usr/bin/c op=modify change=type type=link mode=0777 uid=0 gid=0 time=1.000000000 link=../\303\274\077\052\133\040\043\075 was=3400000000000000000000000000000000000000000000000000000000000000
 `
 	if got := nativeText(t, l); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
@@ -103,7 +108,7 @@ func TestNativeText(t *testing.T) {
 
 // ours are the words of a line that mtree(5) does not know. Libarchive reads on
 // after them, but with a warning that is its exit status.
-var ours = regexp.MustCompile(` (op|change|class|rule|blake3|hardlink|inodeflags|rebased|xattr\.[^ ]*)=[^ ]*`)
+var ours = regexp.MustCompile(` (op|change|class|rule|blake3|hardlink|inodeflags|rebased|was|old\.[0-9.]*|xattr\.[^ ]*)=[^ \n]*`)
 
 // TestNativeIsMtree lets libarchive read the list and write it as it understood it.
 func TestNativeIsMtree(t *testing.T) {
@@ -159,6 +164,10 @@ func TestNativeIsMtree(t *testing.T) {
 func TestReadNativeRefuses(t *testing.T) {
 	const head = nativeMagic + "\n#package name=n version=1 prefix=/\n"
 	const file = "./f op=add type=file mode=0644 uid=0 gid=0 time=0.000000000 size=0 blake3=0000000000000000000000000000000000000000000000000000000000000000"
+	was := " was=" + strings.Repeat("ab", 32)
+	if _, err := ReadNative(strings.NewReader(head + strings.Replace(file, "op=add", "op=modify change=content", 1) + was + " old.1.1=x old.2.0=y\n")); err != nil {
+		t.Fatalf("what all cases of old lines vary: %v", err)
+	}
 	if _, err := ReadNative(strings.NewReader(head + file + "\n")); err != nil {
 		t.Fatalf("the base of all cases is refused: %v", err)
 	}
@@ -193,6 +202,13 @@ func TestReadNativeRefuses(t *testing.T) {
 		{head + "./f op=add type=file rebased=0x1,2,ab\n", "rebased"},
 		{head + "./f op=add type=file rebased=0x1,0x2\n", "rebased"},
 		{head + "./f op=add type=file rebased=0x1,0x2,ab\n", "rebased"},
+		{head + "./f op=modify change=content type=file old.0.1=x\n", "without was"},
+		{head + "./f op=modify change=content type=file was=ab old.0.1=x\n", "was"},
+		{head + strings.Replace(file, "op=add", "op=modify change=content", 1) + was + " old.0.-1=x\n", "old.0.-1"},
+		{head + strings.Replace(file, "op=add", "op=modify change=content", 1) + was + " old.1.1=x old.1.0=y\n", "out of order"},
+		{head + strings.Replace(file, "op=add", "op=modify change=mode", 1) + was + "\n", "only changed content"},
+		{head + file + was + "\n", "only changed content"},
+		{head + "#info-dir ../x y\n", "not clean"},
 		{head + "./f op=add type=file xattr.user.a=!\n", "xattr.user.a"},
 		{head + "./f op=add type=file xattr.user.a= xattr.user.\\141=\n", "repeated"},
 		{head + "./f\\1 op=add type=file\n", "backslash"},

@@ -1,11 +1,7 @@
 package unpack
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -43,30 +39,10 @@ func (f accountFile) lines(a plist.Account) (line, secret string) {
 	return name + ":x:" + rest, name + ":!::" + members
 }
 
-// wantAccounts sets the edits that make the package's users and groups. An account
-// of that name that is there already is taken as it is, and owns the package's
-// files under the number that it has here.
-func (p *planner) wantAccounts() error {
-	had := make(map[Edit]bool)
-	if p.old != nil {
-		for _, e := range p.old.Edits {
-			had[e] = true
-		}
-	}
-	dirs := newDirs(p.Root, p.pkg.List)
-	for _, a := range p.pkg.List.Accounts {
-		if err := p.wantAccount(a, dirs, had); err != nil {
-			return err
-		}
-	}
-	gone := slices.SortedFunc(maps.Keys(had), func(a, b Edit) int { return strings.Compare(a.Path+"\x00"+a.Line, b.Path+"\x00"+b.Line) })
-	p.edits = append(p.edits, inverse(gone)...)
-	return nil
-}
-
-// wantAccount sets the edits for one account, and takes those that are made already
-// out of had.
-func (p *planner) wantAccount(a plist.Account, dirs *dirs, had map[Edit]bool) error {
+// wantAccount sets the edits for one user or group. An account of that name that is
+// there already is taken as it is, and owns the package's files under the number that
+// it has here.
+func (p *planner) wantAccount(a plist.Account, s *sharedLines) error {
 	name, rest, _ := strings.Cut(a.Line, ":")
 	number, _, _ := strings.Cut(rest, ":")
 	id, err := strconv.ParseUint(number, 10, 32)
@@ -78,22 +54,18 @@ func (p *planner) wantAccount(a plist.Account, dirs *dirs, had map[Edit]bool) er
 	if p.pkg.List.Find(file.name) != nil {
 		return nil // the package brings the whole file
 	}
-	real, err := dirs.place(file.name)
+	real, text, there, err := s.read(file.name)
 	if err != nil {
 		return err
 	}
-	text, err := p.readText(real)
-	if errors.Is(err, fs.ErrNotExist) {
+	if !there {
 		p.note(real, "is not there, and %s %s is not made", a.Kind, name)
 		return nil
-	}
-	if err != nil {
-		return err
 	}
 	line, secret := file.lines(a)
 	edit := Edit{Path: real, Line: line}
 	switch owner, here := findAccount(text, name, number); {
-	case had[edit]:
+	case s.had[edit]:
 	case owner == name && here == number:
 		return nil
 	case owner == name:
@@ -103,31 +75,14 @@ func (p *planner) wantAccount(a plist.Account, dirs *dirs, had map[Edit]bool) er
 		p.refuse(real, "", "%s %s of the package is number %s, which is %s here", a.Kind, name, number, owner)
 		return nil
 	default:
-		p.edits = append(p.edits, edit)
 		p.note(real, "%s %s is made", a.Kind, name)
 	}
-	delete(had, edit)
-	p.ours = append(p.ours, edit)
-	return p.wantSecret(dirs, file.secret, secret, had)
-}
-
-// wantSecret sets the edit for an account's password, where there are any.
-func (p *planner) wantSecret(dirs *dirs, file, line string, had map[Edit]bool) error {
-	real, err := dirs.place(file)
-	if err != nil {
-		return err
+	s.want(edit)
+	real, _, there, err = s.read(file.secret)
+	if there { // passwords are kept apart here
+		s.want(Edit{Path: real, Line: secret})
 	}
-	there, err := p.sys.exists(real)
-	if !there || err != nil {
-		return err
-	}
-	edit := Edit{Path: real, Line: line}
-	if !had[edit] {
-		p.edits = append(p.edits, edit)
-	}
-	delete(had, edit)
-	p.ours = append(p.ours, edit)
-	return nil
+	return err
 }
 
 // findAccount returns the name and number of the account that has either of them.
@@ -161,39 +116,4 @@ func (p *planner) ownerHere(kind plist.AccountKind, id uint32) uint32 {
 		return here
 	}
 	return id
-}
-
-// wantEdits makes the edits of shared files goals. Edits that change nothing are
-// none.
-func (p *planner) wantEdits() error {
-	var made []Edit
-	for _, e := range p.edits {
-		now, err := p.look(e.Path)
-		if err != nil {
-			return err
-		}
-		if now == nil || !now.Mode.IsRegular() {
-			p.note(e.Path, "is no file any more, and is not edited")
-			continue
-		}
-		text, ok := p.texts[e.Path]
-		if !ok {
-			if text, err = p.readText(e.Path); err != nil {
-				return err
-			}
-		}
-		text, changed := e.edit(text)
-		if !changed {
-			if e.Gone {
-				p.note(e.Path, "has not the line %q any more, and is left as it is", e.Line)
-			}
-			continue
-		}
-		made = append(made, e)
-		if err := p.wantText(now, text); err != nil {
-			return err
-		}
-	}
-	p.edits = made
-	return nil
 }

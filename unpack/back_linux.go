@@ -24,14 +24,21 @@ func (p *planner) wantOldGone() error {
 		if err != nil {
 			return err
 		}
-		p.wantBack(was, now)
+		if err := p.wantBack(was, now); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 // wantBack decides about one path of a package that goes.
-func (p *planner) wantBack(was, now *plist.Entry) {
+func (p *planner) wantBack(was, now *plist.Entry) error {
 	base := p.old.Displaced.Find(was.Path)
+	if now != nil && p.takenBy(was) == nil {
+		if decided, err := p.wantEditBack(was, now, base); decided || err != nil {
+			return err
+		}
+	}
 	switch taker := p.takenBy(was); {
 	case taker != nil:
 		p.refuse(was.Path, "remove that first", "was taken by package %s", taker)
@@ -42,6 +49,8 @@ func (p *planner) wantBack(was, now *plist.Entry) {
 		p.leave(now)
 	case now.Mode.IsDir() && was.Mode.IsDir():
 		p.wantDirBack(was, now, base)
+	case isEdit(p.was[was.Path]) && base != nil && same(now, was):
+		p.restore(was.Path, base)
 	case !p.isOurs(was) && (base == nil || !same(now, base)):
 		p.note(was.Path, "is left: it is yours")
 		p.leave(now)
@@ -54,6 +63,7 @@ func (p *planner) wantBack(was, now *plist.Entry) {
 		p.note(was.Path, "was modified; that is kept")
 		p.restore(was.Path, base)
 	}
+	return nil
 }
 
 // restore makes what was there before a package the goal.

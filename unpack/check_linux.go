@@ -17,6 +17,7 @@ const (
 	StatePackaged State = "packaged" // as it came
 	StateRebased  State = "rebased"  // an image that was moved before it was put in place
 	StateKept     State = "kept"     // as it was installed: what the user had there stayed
+	StateEdited   State = "edited"   // as it was installed: the package's changes, in a text that is another here
 	StateMerging  State = "merging"  // configuration that waits for being merged
 	StateModified State = "modified" // since it was installed
 	StateMissing  State = "missing"
@@ -81,12 +82,20 @@ func (r *Record) installedState(e, packaged *plist.Entry) State {
 		return StateMerging
 	case packaged == nil || packaged.Op == plist.OpDelete || isAdjustment(packaged):
 		return StatePackaged
+	case isEdit(packaged) && contentDiffers(e, packaged) && r.isOther(e):
+		return StateEdited
 	case contentDiffers(e, packaged):
 		return StateKept
 	case packaged.Rebased != nil:
 		return StateRebased
 	}
 	return StatePackaged
+}
+
+// isOther reports whether what was installed is not what was there before.
+func (r *Record) isOther(e *plist.Entry) bool {
+	base := r.Displaced.Find(e.Path)
+	return base == nil || contentDiffers(e, base)
 }
 
 // Faults returns the findings that are faults.

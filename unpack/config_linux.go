@@ -74,8 +74,11 @@ func (p *planner) recordPristine(rec *Record) {
 		if e := p.pkg.List.Find(p.named[real]); e != nil && e.HasContent() {
 			here := *e
 			here.Path = real
-			if p.isConfig(&here) {
+			if p.isConfig(&here) || isEdit(e) && e.Was != nil && e.Was.Old != nil {
 				keep(e.Digest)
+			}
+			if g := p.goals[real]; g.from == fromText && g.entry != nil {
+				keep(g.entry.Digest) // the package's changes were made in another text
 			}
 		}
 	}
@@ -84,8 +87,13 @@ func (p *planner) recordPristine(rec *Record) {
 	}
 }
 
-// openPristine opens configuration as the package has it.
+// openPristine opens configuration as the package has it, or as it was made here.
 func (p *planner) openPristine(d plist.Digest) (plist.File, error) {
+	for real, text := range p.texts {
+		if e := p.goals[real].entry; e != nil && e.Digest == d {
+			return textFile{strings.NewReader(text)}, nil
+		}
+	}
 	for i := range p.pkg.List.Entries {
 		if e := &p.pkg.List.Entries[i]; e.HasContent() && e.Digest == d {
 			return p.pkg.Tree.Open(e.Path)

@@ -20,9 +20,8 @@ func (p *planner) wantOver(e, now *plist.Entry) error {
 		if p.isLinked(e) {
 			p.join(e)
 		}
-	case was == nil && e.Op == plist.OpModify:
-		p.note(e.Path, "is edited by the package; what is there is kept, and comes back with the removal")
-		p.want(e, fromPackage)
+	case isEdit(e):
+		return p.wantEdited(e, now)
 	case was != nil && p.isConfig(e) && p.isConfig(packaged) && !p.policy.Save && contentDiffers(now, packaged):
 		p.wantConfig(e, now, packaged)
 	case was != nil && p.isOurs(was) && same(now, was):

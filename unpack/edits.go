@@ -2,7 +2,10 @@ package unpack
 
 import (
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/sandbox-install/sandbox-install/internal/infodir"
 )
 
 // An Edit is one line of a shared file that comes or goes. Lines are compared as a
@@ -10,21 +13,54 @@ import (
 // a file that others edit too.
 type Edit struct {
 	Path string // real path of the file
-	Line string // without its end
+	Line string // without its end; may be several
 	Gone bool   // it is taken out; else it is added
+
+	kind    editKind
+	section string // of an Info directory
+	after   string // the line that it stands behind there, if that is there
 }
 
-// inverse returns what takes edits back.
+// An editKind is where a line stands in its file.
+type editKind uint8
+
+const (
+	anywhere  editKind = iota // at the end, if it is new
+	infoEntry                 // in the menu of an Info directory
+	beginning                 // it is all that a file begins with, which the transaction makes
+)
+
+// inverse returns what takes edits back, the last one first.
 func inverse(edits []Edit) []Edit {
 	back := slices.Clone(edits)
+	slices.Reverse(back)
 	for i := range back {
 		back[i].Gone = !back[i].Gone
 	}
 	return back
 }
 
+// same is an edit without what only says where its line goes.
+func (e Edit) same() Edit {
+	e.after = ""
+	return e
+}
+
 // edit makes one edit of a text. It reports whether that changed anything.
 func (e *Edit) edit(text string) (string, bool) {
+	entry := infodir.Entry{Section: e.section, Text: e.Line, After: e.after}
+	switch {
+	case e.kind == infoEntry && e.Gone:
+		return infodir.Remove(text, entry)
+	case e.kind == infoEntry:
+		return infodir.Insert(text, entry)
+	case e.kind == beginning && e.Gone && strings.TrimRight(text, "\n") == strings.TrimRight(e.Line, "\n"):
+		return "", true
+	case e.kind == beginning && !e.Gone && text == "":
+		return e.Line, true
+	case e.kind == beginning: // others have lines there too
+		return text, false
+	}
 	lines := strings.SplitAfter(text, "\n")
 	at := slices.IndexFunc(lines, func(l string) bool { return strings.TrimSuffix(l, "\n") == e.Line })
 	switch {
@@ -45,15 +81,16 @@ func marshalEdits(edits []Edit) []byte {
 		if e.Gone {
 			word = "remove"
 		}
-		b.add(word, e.Path, e.Line)
+		b.add(word, e.Path, e.Line, strconv.Itoa(int(e.kind)), e.section, e.after)
 	}
 	return b
 }
 
 func unmarshalEdits(text []byte) (edits []Edit, err error) {
-	err = readQuoted(text, 3, func(words []string) error {
-		edits = append(edits, Edit{words[1], words[2], words[0] == "remove"})
-		return nil
+	err = readQuoted(text, 6, func(words []string) error {
+		kind, err := strconv.ParseUint(words[3], 10, 8)
+		edits = append(edits, Edit{words[1], words[2], words[0] == "remove", editKind(kind), words[4], words[5]})
+		return err
 	})
 	return edits, err
 }

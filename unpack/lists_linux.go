@@ -55,7 +55,7 @@ func (p *planner) after(t *Transaction) *plist.List {
 				first[g.file] = real
 			}
 		}
-		e.Op, e.Changed, e.Class, e.Rule, e.Path = plist.OpAdd, 0, plist.ClassChanged, "", real
+		e.Op, e.Changed, e.Was, e.Class, e.Rule, e.Path = plist.OpAdd, 0, nil, plist.ClassChanged, "", real
 		l.Entries = append(l.Entries, e)
 	}
 	return l

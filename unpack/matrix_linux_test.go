@@ -86,8 +86,59 @@ var cells = []cell{
 	{name: "another name of a file with other content", base: "echo x > f", install: "ln f g", there: "echo mine > f", refused: "/f: is not the file"},
 	{name: "another name", base: "echo x > f", install: "ln f g", then: "[ f -ef g ]", removed: "[ ! -e g ]; [ $(stat -c %h f) = 1 ]"},
 	{
-		name: "edit of a file", base: "echo x > f", install: "echo y > f", there: "echo mine > f",
+		name: "edit of a file", base: "echo x > f", install: "echo y > f", there: "chmod 600 f",
+		then: "[ $(cat f) = y ]; [ $(stat -c %a f) = 644 ]", removed: "[ $(cat f) = x ]; [ $(stat -c %a f) = 600 ]",
+	},
+	{name: "edit of another file", base: "echo x > f", install: "echo y > f", there: "echo mine > f", refused: "/f: is edited by the package, in lines that are others here"},
+	{
+		name: "edit of another file, saved", base: "echo x > f", install: "echo y > f", there: "echo mine > f", policy: Policy{Save: true},
 		then: "[ $(cat f) = y ]", removed: "[ $(cat f) = mine ]",
+	},
+	{
+		name: "edit of another file, which stays", base: "echo x > f", install: "echo y > f; echo g > g", there: "echo mine > f", policy: Policy{KeepMine: true},
+		then: "[ $(cat f) = mine ]; [ -e g ]", removed: "[ $(cat f) = mine ]",
+	},
+	{
+		name: "edit of other lines", base: "printf '%s\n' a b c > f; chmod 640 f", install: "sed -i 's/^c/C/' f; chmod 644 f", there: "sed -i 's/^a/mine/' f; chmod 600 f",
+		then: "[ $(tr '\n' , < f) = mine,b,C, ]; [ $(stat -c %a f) = 644 ]", removed: "[ $(tr '\n' , < f) = mine,b,c, ]; [ $(stat -c %a f) = 600 ]",
+	},
+	{
+		name: "edit that is made already", base: "printf '%s\n' a b c > f", install: "sed -i 's/^c/C/' f", there: "sed -i 's/^a/mine/; s/^c/C/' f",
+		then: "[ $(tr '\n' , < f) = mine,b,C, ]", removed: "[ $(tr '\n' , < f) = mine,b,C, ]",
+	},
+	{
+		name: "edit, others changed since", base: "printf '%s\n' a b c > f", install: "echo d >> f", then: "sed -i 's/^a/mine/' f",
+		removed: "[ $(tr '\n' , < f) = mine,b,c, ]",
+	},
+	{
+		name: "edit of other lines, others changed since", base: "printf '%s\n' a b c d e > f", install: "sed -i 's/^c/C/' f", there: "sed -i 's/^a/mine/' f", then: "sed -i 's/^e/later/' f",
+		removed: "[ $(tr '\n' , < f) = mine,b,c,d,later, ]",
+	},
+	{
+		name: "edit that was changed since", base: "printf '%s\n' a b c > f", install: "sed -i 's/^b/B/' f", then: "[ $(sed -n 2p f) = B ]; sed -i 's/^B/mine/' f",
+		refused: "/f: was edited by the package, and modified since in the same lines", removed: ":",
+	},
+	{name: "edit of what is no text", base: "printf 'x\\000' > f", install: "printf 'y\\000' > f", there: "printf 'z\\000' > f", refused: "/f: is edited by the package, and is not what the installation met"},
+	{
+		name: "edit of a symlink", base: "ln -s a l", install: "ln -sfn b l",
+		then: "[ $(readlink l) = b ]", removed: "[ $(readlink l) = a ]",
+	},
+	{name: "edit of another symlink", base: "ln -s a l", install: "ln -sfn b l", there: "ln -sfn mine l", refused: "/l: is edited by the package, and is not what the installation met"},
+	{name: "edit of a file in the place of a symlink", base: "ln -s a l", install: "ln -sfn b l", there: "rm l; printf a > l", refused: "/l: is edited by the package"},
+	{
+		name: "another kind of file", base: "echo x > f; mkdir d; ln -s x l", install: "rm f; mkdir f; rmdir d; echo y > d; rm l; echo l > l",
+		then: "[ -d f ]; [ $(cat d) = y ]; [ -f l ]", removed: "[ $(cat f) = x ]; [ -d d ]; [ $(readlink l) = x ]",
+	},
+	{name: "another kind of another file", base: "echo x > f", install: "rm f; ln -s y f", there: "echo mine > f", refused: "/f: is edited by the package, and is not what the installation met"},
+	{name: "deletion of another file", base: "echo x > f", install: "rm f", there: "echo mine > f", refused: "/f: is deleted by the package, and is not what the installation deleted"},
+	{name: "deletion of another symlink", base: "ln -s x l", install: "rm l", there: "ln -sfn mine l", refused: "/l: is deleted by the package, and is not what"},
+	{
+		name: "deletion of another file, saved", base: "echo x > f", install: "rm f", there: "echo mine > f", policy: Policy{Save: true},
+		then: "[ ! -e f ]", removed: "[ $(cat f) = mine ]",
+	},
+	{
+		name: "deletion of another file, which stays", base: "echo x > f", install: "rm f; echo g > g", there: "echo mine > f", policy: Policy{KeepMine: true},
+		then: "[ $(cat f) = mine ]", removed: "[ $(cat f) = mine ]; [ ! -e g ]",
 	},
 	{
 		name: "modified after unpacking", install: "echo x > f; echo g > g", then: "echo mine > f",

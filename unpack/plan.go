@@ -76,6 +76,10 @@ type Refusal struct {
 	Path   string // entry path; "" if the reason is none of a path
 	Reason string
 	Hint   string // the remedy; may be ""
+
+	// Difference shows what the package changes in a text and can not here, a line
+	// each, with "-" before those that go and "+" before those that come; may be "".
+	Difference string
 }
 
 // Refused is why a plan can not be carried out. Nothing was written.

@@ -104,7 +104,7 @@ func (r *Root) packaged(rec *Record) (map[string]*plist.Entry, error) {
 }
 
 func (p *planner) refuse(path, hint, format string, args ...any) {
-	p.refused = append(p.refused, Refusal{path, fmt.Sprintf(format, args...), hint})
+	p.refused = append(p.refused, Refusal{Path: path, Reason: fmt.Sprintf(format, args...), Hint: hint})
 }
 
 func (p *planner) note(path, format string, args ...any) {
@@ -129,7 +129,7 @@ func (r *Root) PlanUnpack(pkg Package, policy Policy) (plan *Plan, err error) {
 	if policy.Replace && p.old == nil {
 		return nil, fmt.Errorf("%s: %w", l.Name, ErrNotInstalled)
 	}
-	for _, want := range []func() error{p.wantAccounts, p.wantPackage, p.wantOldGone, p.wantLibraries, p.wantEdits} {
+	for _, want := range []func() error{p.wantLines, p.wantPackage, p.wantOldGone, p.wantLibraries, p.wantEdits} {
 		if err := want(); err != nil {
 			return nil, err
 		}

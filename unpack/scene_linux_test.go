@@ -120,6 +120,10 @@ func makePackage(t testing.TB, before, after, version string) string {
 	}
 	root, err := os.OpenRoot(after)
 	check(t, err)
+	was, err := os.OpenRoot(before)
+	check(t, err)
+	check(t, capture.RecordWas(t.Context(), l, plist.DirTree{Root: root}, was))
+	check(t, was.Close())
 	name := filepath.Join(t.TempDir(), version+".tar")
 	f, err := os.Create(name)
 	check(t, err)

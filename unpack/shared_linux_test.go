@@ -217,11 +217,11 @@ func TestRegen(t *testing.T) {
 		return name
 	}
 	sh(t, dir, "cmp '"+regen()+"' '"+s.pkg1+"'")
-	sh(t, dir, "chmod 600 usr/bin/changed; echo mine > etc/app.conf")
+	sh(t, dir, "chmod 600 usr/bin/changed; echo mine > etc/app.conf; echo mine >> usr/bin/changed")
 	sh(t, dir, "cmp '"+regen()+"' '"+s.pkg1+"'")
-	sh(t, dir, "echo mine > usr/bin/changed; rm new/sparse")
+	sh(t, dir, "echo mine > usr/lib/libnew.so; rm new/sparse")
 	_, err = r.Regen("thing")
-	expectRefusal(t, err, "/usr/bin/changed: was modified")
+	expectRefusal(t, err, "/usr/lib/libnew.so: was modified")
 	expectRefusal(t, err, "/new/sparse: is not there")
 }
 
@@ -250,4 +250,104 @@ func TestPrune(t *testing.T) {
 	_, err = r.Remove("thing", Policy{})
 	check(t, err)
 	expect(t, dir, s.pictures[s.old])
+}
+
+// TestShells: login shells come and go as lines; where there is no list of them one is
+// made, and goes when it is empty again.
+func TestShells(t *testing.T) {
+	for _, base := range []string{"mkdir etc; printf '# shells\n/bin/sh\n' > etc/shells; chmod 640 etc/shells", "mkdir etc"} {
+		v := newVersions(t, base)
+		clean := picture(t, v.dir+"/root")
+		shell := func(version, script string, names ...string) Package {
+			pkg := v.pkg("thing", version, script)
+			for _, n := range names {
+				pkg.List.Accounts = append(pkg.List.Accounts, plist.Account{Kind: plist.AccountShell, Line: n})
+			}
+			return pkg
+		}
+		v.unpack(shell("1", "echo 1 > f", "/bin/rc", "/usr/bin/rc"), Policy{})
+		v.sh("tail -n 2 etc/shells | tr '\n' ' ' | grep -qx '/bin/rc /usr/bin/rc '")
+		one := picture(t, v.dir+"/root")
+		v.unpack(shell("2", "echo 2 > f", "/bin/rc"), Policy{})
+		v.sh("grep -qx /bin/rc etc/shells; ! grep -q /usr/bin/rc etc/shells")
+		_, err := v.r.Undo(0, Policy{})
+		check(t, err)
+		expect(t, v.dir+"/root", one)
+		_, err = v.r.Remove("thing", Policy{})
+		check(t, err)
+		expect(t, v.dir+"/root", clean)
+
+		// What others have put there stays.
+		_, err = v.r.Undo(0, Policy{})
+		check(t, err)
+		expect(t, v.dir+"/root", one)
+		v.sh("sed -i '1i /bin/mine' etc/shells")
+		_, err = v.r.Remove("thing", Policy{})
+		check(t, err)
+		v.sh("grep -qx /bin/mine etc/shells; ! grep -q rc etc/shells")
+		v.sh("echo /bin/rc >> etc/shells")
+		v.unpack(shell("1", "echo 1 > f", "/bin/rc"), Policy{})
+		_, err = v.r.Remove("thing", Policy{})
+		check(t, err)
+		v.sh("grep -qx /bin/rc etc/shells")
+	}
+}
+
+const infoBaseIs = `[ "$(cat info/dir)" = "$(printf 'A dir\n\n* Menu:\n\nArchiving\n* Tar: (tar).  T.\n\nTexts\n* Sed: (sed).  S.\n')" ]; [ $(stat -c %a info/dir) = 600 ]`
+
+const infoBase = `mkdir info; printf 'A dir\n\n* Menu:\n\nArchiving\n* Tar: (tar).  T.\n\nTexts\n* Sed: (sed).  S.\n' > info/dir; chmod 600 info/dir`
+
+// TestInfo: entries of an Info directory come into their sections, whatever else is
+// there, and go; the headings with them.
+func TestInfo(t *testing.T) {
+	info := []plist.InfoEntry{
+		{Dir: "info/dir", Section: "Archiving", Text: "* Zip: (zip).  Z.", After: "* Tar: (tar).  T."},
+		{Dir: "info/dir", Section: "New", Text: "* New: (new).  N.\n     more", After: "New"},
+		{Dir: "info/dir", Section: "New", Text: "* Other: (new)o.  N.", After: "     more"},
+	}
+	v := newVersions(t, infoBase)
+	pkg := v.pkg("thing", "1", "echo x > info/f")
+	pkg.List.Info = info
+	v.unpack(pkg, Policy{})
+	v.sh(`[ "$(cat info/dir)" = "$(printf 'A dir\n\n* Menu:\n\nArchiving\n* Tar: (tar).  T.\n* Zip: (zip).  Z.\n\nNew\n* New: (new).  N.\n     more\n* Other: (new)o.  N.\n\nTexts\n* Sed: (sed).  S.\n')" ]`)
+	v.sh("sed -i '/Sed/i * Awk: (awk).  A.' info/dir")
+	_, err := v.r.Remove("thing", Policy{})
+	check(t, err)
+	v.sh("grep -q Awk info/dir; sed -i /Awk/d info/dir; chmod 600 info/dir; " + infoBaseIs)
+	v2 := sh(t, v.dir, "cat root/info/dir")
+
+	// An entry that leads there too gives way, and comes back.
+	v.sh("sed -i 's/^[*] Tar.*/&\\n* Zip: (zip).  Older./' info/dir")
+	v.unpack(pkg, Policy{})
+	v.sh("[ $(grep -c Zip info/dir) = 1 ]; grep -q 'Z[.]' info/dir")
+	next := v.pkg("thing", "2", "echo y > info/f")
+	next.List.Info = info[:1]
+	v.unpack(next, Policy{})
+	v.sh("[ $(grep -c Zip info/dir) = 1 ]; ! grep -q New info/dir")
+	_, err = v.r.Remove("thing", Policy{})
+	check(t, err)
+	v.sh("[ $(grep -c Zip info/dir) = 1 ]; grep -q Older info/dir; sed -i /Older/d info/dir")
+	if now := sh(t, v.dir, "cat root/info/dir"); now != v2 {
+		t.Errorf("left:\n%s", diff(v2, now))
+	}
+
+	// Without a directory one is made if the installation made it, and goes again.
+	v.sh("rm info/dir")
+	clean := picture(t, v.dir+"/root")
+	if done := v.unpack(pkg, Policy{}); !strings.Contains(strings.Join(done.Notes, "\n"), "has no entry") {
+		t.Errorf("notes %q", done.Notes)
+	}
+	_, err = v.r.Remove("thing", Policy{})
+	check(t, err)
+	pkg.List.Info = append([]plist.InfoEntry{{Dir: "info/dir", Text: "A dir\n\n* Menu:\n", Preamble: true}}, info...)
+	v.unpack(pkg, Policy{})
+	v.sh("head -n 1 info/dir | grep -qx 'A dir'; grep -q Zip info/dir")
+	_, err = v.r.Remove("thing", Policy{})
+	check(t, err)
+	expect(t, v.dir+"/root", clean)
+	v.unpack(pkg, Policy{})
+	v.sh("echo '* Mine: (mine).  M.' >> info/dir")
+	_, err = v.r.Remove("thing", Policy{})
+	check(t, err)
+	v.sh("grep -q Mine info/dir; grep -q 'A dir' info/dir; ! grep -q Zip info/dir")
 }

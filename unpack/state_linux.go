@@ -130,6 +130,12 @@ func (r *Root) readFile(name string) (text []byte, err error) {
 	return text, errors.Join(err, f.Close())
 }
 
+// readAll reads a small file to its end, and closes it.
+func readAll(f plist.File) (string, error) {
+	text, err := io.ReadAll(f)
+	return string(text), errors.Join(err, f.Close())
+}
+
 func (r *Root) readList(name string) (*plist.List, error) {
 	f, err := r.sys.openFile(name)
 	if err != nil {

@@ -56,9 +56,9 @@ func (p *planner) wantPackage() error {
 }
 
 // noteShared tells what the installation did to files that belong to no package,
-// and what is to be done instead: once for each rule.
+// and what is to be done instead: once for each rule. What is done here is not told.
 func (p *planner) noteShared(l *plist.List) {
-	told := make(map[string]bool)
+	told := linesOf(l)
 	for i := range l.Entries {
 		e := &l.Entries[i]
 		if rule := capture.RuleByName(e.Rule); e.Class == plist.ClassShared && rule != nil && !told[e.Rule] {
@@ -145,6 +145,15 @@ func (p *planner) wantAdjusted(e, now *plist.Entry) {
 		return
 	}
 	a := *now
+	adjust(&a, e)
+	p.leave(&a)
+	if linkable(e) && p.isLinked(e) {
+		p.join(e)
+	}
+}
+
+// adjust gives a file the attributes that an installation changed.
+func adjust(a, e *plist.Entry) {
 	set := func(c plist.Change, assign func()) {
 		if e.Changed&c != 0 {
 			assign()
@@ -155,10 +164,6 @@ func (p *planner) wantAdjusted(e, now *plist.Entry) {
 	set(plist.ChangedTime, func() { a.ModTime = e.ModTime })
 	set(plist.ChangedXattr, func() { a.Xattrs = e.Xattrs })
 	set(plist.ChangedFlags, func() { a.Flags = e.Flags })
-	p.leave(&a)
-	if linkable(e) && p.isLinked(e) {
-		p.join(e)
-	}
 }
 
 // isLinked reports whether the package has another name of the same file.
@@ -182,9 +187,22 @@ func (p *planner) wantDeleted(e, now *plist.Entry) {
 	case p.policy.KeepMine:
 		p.note(e.Path, "is left, although the package deletes it")
 		p.leave(now)
+	case e.Digest != plist.Digest{} && e.Digest != capture.Held(now) && !p.isUnmodified(now):
+		if !p.policy.Save {
+			p.refuse(e.Path, giveWay, "is deleted by the package, and is not what the installation deleted")
+			return
+		}
+		p.note(e.Path, "gives way, and is kept")
+		p.goals[e.Path] = goal{}
 	default:
 		p.goals[e.Path] = goal{}
 	}
+}
+
+// isUnmodified reports whether a file is as the old version of the package has it.
+func (p *planner) isUnmodified(now *plist.Entry) bool {
+	was := p.installed(now.Path)
+	return was != nil && !contentDiffers(now, was)
 }
 
 // wantDir is about a directory that is there already.

@@ -135,7 +135,8 @@ func (f *runFlags) run(ctx context.Context, stdio *stdio, args []string) error {
 		return errors.Join(err, root.remove())
 	}
 	closeResult := sync.OnceValue(result.Close)
-	if err = addAccounts(result, root.dir); err == nil {
+	f.pack.classify(result.List)
+	if err = addShared(ctx, result, root.dir); err == nil {
 		err = f.finish(ctx, stdio, method, result, func() { _ = closeResult() })
 	}
 	return errors.Join(err, closeResult(), root.remove())

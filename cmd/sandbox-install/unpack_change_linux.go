@@ -152,6 +152,7 @@ type refusalJSON struct {
 	pathJSON
 	Reason string `json:"reason"`
 	Hint   string `json:"hint,omitempty"`
+	Diff   string `json:"difference,omitempty"`
 }
 
 // refusal tells all reasons why a plan was refused, each with its remedy.
@@ -166,7 +167,7 @@ func (f *targetFlags) refusal(stdio *stdio, err error) error {
 	if f.asJSON {
 		all := []refusalJSON{}
 		for _, one := range refused {
-			reason := refusalJSON{Reason: one.Reason, Hint: one.Hint}
+			reason := refusalJSON{Reason: one.Reason, Hint: one.Hint, Diff: one.Difference}
 			if one.Path != "" {
 				reason.pathJSON = pathForJSON(one.Path)
 			}
@@ -181,6 +182,9 @@ func (f *targetFlags) refusal(stdio *stdio, err error) error {
 			place = absolute(one.Path) + ": "
 		}
 		fmt.Fprintf(stdio.err, "sandbox-install: %s%s\n", place, one.Reason)
+		if one.Difference != "" {
+			fmt.Fprintln(stdio.err, one.Difference)
+		}
 		if one.Hint != "" && !hints[one.Hint] {
 			hints[one.Hint] = true
 			fmt.Fprintf(stdio.err, "hint: %s\n", one.Hint)

@@ -82,3 +82,29 @@ func TestJudge(t *testing.T) {
 		}
 	}
 }
+
+func FuzzDiff(f *testing.F) {
+	f.Add("a\nb\nc\n", "a\nc\nd")
+	f.Add("", "x\n")
+	f.Add("x", "")
+	f.Fuzz(func(t *testing.T, text, other string) {
+		hunks := Diff(text, other)
+		if got, ok := Apply(text, hunks); !ok || got != other {
+			t.Errorf("%q by %v is %q, want %q", text, hunks, got, other)
+		}
+		if (len(hunks) == 0) != (text == other) {
+			t.Errorf("%q and %q differ by %v", text, other, hunks)
+		}
+	})
+}
+
+func TestApplyRefuses(t *testing.T) {
+	for _, hunks := range [][]Hunk{{{At: 3}}, {{At: 1, Count: 2}}, {{0, 2, ""}, {1, 0, "x\n"}}, {{At: -1}}} {
+		if got, ok := Apply("a\nb\n", hunks); ok {
+			t.Errorf("%v is taken: %q", hunks, got)
+		}
+	}
+	if got := Show("a\nb\nc\n", "a\nB\nc\nd\n", 2); got != "-b\n+B\n..." {
+		t.Errorf("shown as %q", got)
+	}
+}
