@@ -15,8 +15,8 @@ func isEdit(e *plist.Entry) bool {
 	return e != nil && e.Op == plist.OpModify && e.Changed&(plist.ChangedContent|plist.ChangedType) != 0
 }
 
-// A content is what a path holds, as far as plist.Was tells it.
-type content struct {
+// A held is what a path holds, as far as plist.Was tells it.
+type held struct {
 	typ    fs.FileMode
 	digest plist.Digest
 	text   *string // nil if it is no text
@@ -24,7 +24,7 @@ type content struct {
 }
 
 // isMet reports whether it is what an installation met that edited it.
-func (c *content) isMet(e *plist.Entry) bool {
+func (c *held) isMet(e *plist.Entry) bool {
 	if !c.known || e.Changed&plist.ChangedType == 0 && c.typ != e.Mode.Type() {
 		return false
 	}
@@ -69,20 +69,20 @@ func (p *planner) wantEdited(e, now *plist.Entry) error {
 }
 
 // without returns what a path holds but for the old version of the package.
-func (p *planner) without(real string, now *plist.Entry) (content, error) {
+func (p *planner) without(real string, now *plist.Entry) (held, error) {
 	was, base := p.installed(real), p.bases.Find(real)
 	if was != nil && base != nil && contentDiffers(now, was) {
 		text, conflicts, err := p.editsBack(was, now, base)
 		if err != nil || conflicts != 0 {
-			return content{}, err
+			return held{}, err
 		}
 		d, err := digestOf(text)
-		return content{digest: d, text: &text, known: true}, err
+		return held{digest: d, text: &text, known: true}, err
 	}
 	if was == nil || base == nil {
 		base = now
 	}
-	c := content{typ: base.Mode.Type(), digest: capture.Held(base), known: true}
+	c := held{typ: base.Mode.Type(), digest: capture.Held(base), known: true}
 	if !base.Mode.IsRegular() {
 		return c, nil
 	}
