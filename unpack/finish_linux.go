@@ -122,8 +122,21 @@ func (w *work) moveAway(s *step) error {
 }
 
 // moveAcross moves to another file system: copies, and removes when the copy is on
-// the disk.
+// the disk. If the copy has its name, a crash came between.
 func (w *work) moveAcross(from, to string) error {
+	there, err := w.sys.exists(to)
+	if err != nil {
+		return err
+	}
+	if !there {
+		if err := w.copyAcross(from, to); err != nil {
+			return err
+		}
+	}
+	return w.sys.removeAll(from)
+}
+
+func (w *work) copyAcross(from, to string) error {
 	l, err := w.sys.snapshot(from, from, andHash)
 	if err != nil {
 		return err
@@ -142,8 +155,5 @@ func (w *work) moveAcross(from, to string) error {
 	if err := w.sys.rename(unfinished, to, noReplace); err != nil {
 		return err
 	}
-	if err := w.sys.fsync(path.Dir(to)); err != nil {
-		return err
-	}
-	return w.sys.removeAll(from)
+	return w.sys.fsync(path.Dir(to))
 }

@@ -144,6 +144,11 @@ func (r *Root) Prune(keep Retention) (pruned []int, err error) {
 	if err != nil {
 		return nil, err
 	}
+	b, err := newBarrier(r.sys, []string{r.at(keptName)})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
 	for i, t := range all {
 		if i >= len(all)-keep.Transactions || r.now().Sub(t.Time) < keep.Age {
 			continue
@@ -156,7 +161,7 @@ func (r *Root) Prune(keep Retention) (pruned []int, err error) {
 			pruned = append(pruned, t.Number)
 		}
 	}
-	return pruned, nil
+	return pruned, b.sync()
 }
 
 // neededObjects returns the objects of the store that removals bring back.
@@ -190,8 +195,8 @@ func (r *Root) pruneOne(number int, needed map[string]bool) (removed bool, err e
 			return removed, err
 		}
 	}
-	if left == 0 && len(names) > 0 {
-		err = r.sys.rmdir(r.at(dir))
+	if left > 0 {
+		return removed, nil
 	}
-	return removed, err
+	return removed, ignoreMissing(r.sys.rmdir(r.at(dir)))
 }

@@ -208,7 +208,7 @@ const installation = `
 	ln linked alink; ln linked zlink
 	ln zlinked aa-first
 	mkdir -p new/deep/er; echo "n $v" > new/n; echo "lib $v" > usr/lib/libnew.so; ln new/n new/deep/n2; ln new/n usr/bin/n3
-	truncate -s 300000 new/sparse; printf x | dd of=new/sparse bs=1 seek=200000 conv=notrunc status=none
+	truncate -s 40000 new/sparse; printf x | dd of=new/sparse bs=1 seek=20000 conv=notrunc status=none
 	printf "conf\n\n$v\n" > etc/app.conf
 	echo things:x:4242: >> etc/group; touch -d '2020-02-02 02:02:02' etc/group
 	mkfifo -m 640 new/fifo; : > new/empty; printf '' > "$(printf 'new/nasty\nname\377')"

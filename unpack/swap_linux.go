@@ -133,11 +133,20 @@ func (w *work) isDone(s *step) (bool, error) {
 }
 
 // isNew reports whether what is at a name is the step's new object and not the old
-// one. A root that was copied since has other inodes, and then the content tells.
+// one. The content tells, or if it is the same in both, or in neither any more, the
+// inode; in a root that was copied since, which has other inodes, the attributes.
 func (w *work) isNew(s *step, name string) (bool, error) {
 	here, hereInode, err := w.sys.lstat(name, andHash)
 	if err != nil {
 		return false, err
+	}
+	if s.before != nil && contentDiffers(s.before, s.after) {
+		switch {
+		case !contentDiffers(s.after, &here):
+			return true, nil
+		case !contentDiffers(s.before, &here):
+			return false, nil
+		}
 	}
 	_, placeInode, err := w.sys.lstat(s.path, noHash)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
