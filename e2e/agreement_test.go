@@ -15,7 +15,10 @@ func TestAgreement(t *testing.T) {
 	require(t, "root", "overlay", "debian", "judges")
 	for _, in := range installers {
 		if in.quick || *all {
-			t.Run(in.name, func(t *testing.T) { testAgreement(t, in) })
+			t.Run(in.name, func(t *testing.T) {
+				t.Parallel()
+				testAgreement(t, in)
+			})
 		}
 	}
 }

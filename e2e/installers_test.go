@@ -175,6 +175,64 @@ END`,
 		install:  "apt-get -qq install --yes --no-install-recommends \"$PWD\"/*.deb",
 		volatile: []string{"var/log/dpkg.log", "var/log/apt/*.log", "var/log/apt/*.xz", "var/cache/apt/*.bin", auxCache},
 	},
+	{
+		name: "purged-packages", packages: []string{"cron", "nano", "less"}, // an uninstallation: deletions, a group that goes
+		fetch: "mkdir src", build: "true",
+		install:  "apt-get -qq purge --yes --allow-remove-essential cron nano && dpkg --remove less",
+		volatile: []string{"var/log/dpkg.log", "var/log/alternatives.log", "var/log/apt/*.log", "var/log/apt/*.xz", "var/cache/apt/*.bin", auxCache}, secrets: true,
+	},
+	{
+		name: "rpm", packages: []string{"rpm"}, // another package manager, with scripts and a data base
+		fetch: `mkdir src && cd src && cat >tool.spec <<'END'
+Name: tool
+Version: 1
+Release: 1
+Summary: a tool
+License: none
+BuildArch: noarch
+%description
+%install
+mkdir -p %{buildroot}/usr/bin %{buildroot}/etc %{buildroot}/var/spool/tool
+echo '#!/bin/sh' >%{buildroot}/usr/bin/tool; ln %{buildroot}/usr/bin/tool %{buildroot}/usr/bin/twin; echo a=1 >%{buildroot}/etc/tool.conf
+%pre
+echo tool:x:777: >>/etc/group
+%post
+ln -s tool.conf /etc/tool.link
+%files
+%attr(4755,root,root) /usr/bin/tool
+/usr/bin/twin
+%config(noreplace) /etc/tool.conf
+%dir %attr(1770,root,777) /var/spool/tool
+%ghost /var/log/tool.log
+END`,
+		build: "rpmbuild -bb --define '_rpmdir .' --define '_topdir /tmp/rpm' tool.spec", install: "rpm --install --nodeps noarch/*.rpm",
+		volatile: []string{"root/.rpmdb/*"},
+	},
+	{
+		name: "stow", packages: []string{"stow"}, // a farm of links, folded and unfolded
+		fetch: `mkdir -p src/stow/one/share/a src/stow/two/share/b src/stow/two/share/a && cd src/stow && echo 1 >one/share/a/1 && echo 2 >two/share/a/2 && echo 3 >two/share/b/3`,
+		build: "true", install: "cp -R stow /opt && stow -d /opt/stow -t /usr/local one && stow -d /opt/stow -t /usr/local two",
+	},
+	{
+		name:  "diversions", // old files that get other names, and modes that are overridden
+		fetch: "mkdir src", build: "true",
+		install: `dpkg-divert --quiet --local --rename --add /usr/bin/yes && ln -s yes.distrib /usr/bin/yes &&
+			dpkg-divert --quiet --local --rename --divert /usr/share/elsewhere --add /usr/share/common-licenses/GPL-3 &&
+			dpkg-statoverride --update --add root daemon 2750 /usr/bin/wall && update-alternatives --quiet --install /usr/bin/awk awk /usr/bin/yes 100`,
+		volatile: []string{"var/log/alternatives.log"},
+	},
+	{
+		name: "certificates", packages: []string{"ca-certificates"}, // a bundle is made again, links by hash come and go
+		fetch: "mkdir src && cd src && openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out own.crt -subj /CN=own -days 3650 2>/dev/null", build: "true",
+		install: "cp own.crt /usr/local/share/ca-certificates && sed -i 's,^mozilla/A,!&,' /etc/ca-certificates.conf && update-ca-certificates",
+	},
+	{
+		name: "rock", packages: []string{"luarocks"}, // Lua's
+		fetch: `mkdir src && cd src && echo 'return 1' >tool.lua && echo 'package, version = "tool", "1-1"
+source = { url = "file:///usr/src/rock/src/tool.lua" }
+build = { type = "builtin", modules = { tool = "tool.lua" } }' >tool-1-1.rockspec`,
+		build: "true", install: "luarocks make",
+	},
 }
 
 // TestInstallers keeps laws L1 and L2 and the list of changes.

@@ -28,6 +28,7 @@ func TestPorts(t *testing.T) {
 			continue
 		}
 		t.Run(in.name, func(t *testing.T) {
+			t.Parallel()
 			out := t.TempDir()
 			loud(t, sandboxed(in.at(in.install), "--root", newRoot(t, in), "-o", out, "--name", in.name, "--version", version, "--prefix", "/usr/local"))
 			tarball := filepath.Join(out, in.name+"-"+version+".tar.zst")

@@ -40,6 +40,7 @@ func lines(out string) []string {
 // TestWindows runs the Windows binary, and takes DLLs into a Windows.
 func TestWindows(t *testing.T) {
 	require(t, "root", "judges")
+	t.Parallel()
 	w := newWindows(t)
 	t.Run("snapshot", func(t *testing.T) { winSnapshot(t, w) })
 	t.Run("installer", func(t *testing.T) { winInstaller(t, w) })
