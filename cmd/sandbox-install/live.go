@@ -28,7 +28,7 @@ func checkLive(stderr io.Writer, m capture.Method, root string) error {
 		return usagef("--roll-back: with --root the command runs in a copy, and there is nothing to roll back")
 	case !onHashdiff && !onTrace, onHashdiff && root != "":
 	case onHashdiff && liveMethod.RollBack:
-		sayRollBack(stderr, "what it changes below the scope is put back afterwards")
+		sayRollBack(stderr, "all that changes below the scope meanwhile, by whomever, is put back afterwards")
 	case onTrace && !traceMethod.NoRollBack:
 		sayRollBack(stderr, "what it changes is put back afterwards")
 	default:
