@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/internal/sandbox"
+	"github.com/sandbox-install/sandbox-install/overlay/fuse"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -21,6 +22,7 @@ type rig struct {
 	root    string
 	staging *staging
 	points  *staging // of mount points, where they could not be in staging; else nil
+	server  *fuse.Server // of unions over FUSE, once there is one
 	sites   []site
 	mounts  []sandbox.Mount
 	files   []*os.File // of mounts, by their number
@@ -32,8 +34,8 @@ type rig struct {
 
 // prepare surveys the host and builds the mounts for a root. The caller closes
 // the rig, even after an error.
-func prepare(root, stagingDir string, shareRun bool) (*rig, error) {
-	r := &rig{root: root}
+func prepare(root, stagingDir string, shareRun bool, f flavour) (*rig, error) {
+	r := &rig{root: root, flavour: f}
 	s, err := look(root)
 	if err != nil {
 		return r, err
@@ -71,6 +73,9 @@ func (r *rig) close() error {
 	}
 	r.files, r.layers = nil, nil
 	var errs []error
+	if r.server != nil {
+		errs = append(errs, r.server.Close())
+	}
 	for _, s := range []*staging{r.staging, r.points} {
 		if s != nil {
 			errs = append(errs, s.remove())
@@ -164,7 +169,7 @@ func (r *rig) tryOverlay(p site) error {
 		return err
 	}
 	defer lower.Close()
-	lowers := []string{procFD(lower)}
+	lowers := []*os.File{lower}
 	if p.path == "." {
 		points, err := r.mountPoints()
 		if err != nil {
@@ -172,12 +177,12 @@ func (r *rig) tryOverlay(p site) error {
 		}
 		if points != nil {
 			defer points.close()
-			lowers = append(lowers, procFD(points.File))
+			lowers = append(lowers, points.File)
 		}
 	}
 	err = r.union(p, lowers)
 	if err != nil {
-		return &namedError{err, strings.NewReplacer(lowers[0], p.from)}
+		return &namedError{err, strings.NewReplacer(procFD(lower), p.from)}
 	}
 	return nil
 }
@@ -193,26 +198,26 @@ func (e *namedError) Unwrap() error { return e.error }
 
 // union makes the overlay of a site on lower directories; the first is the one
 // that the result is compared with.
-func (r *rig) union(p site, lowers []string) error {
+func (r *rig) union(p site, lowers []*os.File) error {
 	room, err := r.staging.room("upper", "work")
 	if err != nil {
 		return err
 	}
 	defer room.close()
-	if err := dress(room.path("upper"), lowers[0]); err != nil {
+	if err := dress(room.path("upper"), procFD(lowers[0])); err != nil {
 		return fmt.Errorf("copy the attributes of its root: %w", err)
 	}
 	l := layer{path: p.path, flavour: r.flavour}
-	if l.merged, err = mountOverlay(lowers, room, p.attr); err != nil {
+	if l.lower, err = r.openLower(procFD(lowers[0])); err != nil {
 		return err
 	}
-	if l.lower, err = r.openLower(lowers[0]); err != nil {
-		return errors.Join(err, l.merged.Close())
+	if l.merged, err = r.mountMerged(l.lower, lowers, room, p.attr); err != nil {
+		return errors.Join(err, l.lower.Close())
 	}
 	if l.upper, err = os.Open(room.path("upper")); err != nil {
 		return errors.Join(err, l.merged.Close(), l.lower.Close())
 	}
-	if !r.userxattr && !keepsLinks(room) {
+	if !r.userxattr && !r.fuse && !keepsLinks(room) {
 		r.notes = append(r.notes, plist.Note{
 			Kind: plist.NoteLost,
 			Text: fmt.Sprintf("the names of one hard-linked file below %s (%s) part when it is written: the file system has no file handles", p.name(), p.fstype),
@@ -223,6 +228,19 @@ func (r *rig) union(p site, lowers []string) error {
 	// ends, so do the mounts below it, but not this one.
 	r.attach(p, l.merged)
 	return nil
+}
+
+// mountMerged mounts the overlay of lower directories; of the first one, clone is what
+// reading it leaves no access times.
+func (r *rig) mountMerged(clone *os.File, lowers []*os.File, room *room, attr uint64) (*os.File, error) {
+	if r.fuse {
+		return r.mountUnion(append([]*os.File{clone}, lowers[1:]...), room, attr)
+	}
+	paths := make([]string, len(lowers))
+	for i, f := range lowers {
+		paths[i] = procFD(f)
+	}
+	return mountOverlay(paths, room, attr)
 }
 
 // openLower opens what an overlay is compared with. Reading it leaves no access

@@ -317,7 +317,7 @@ func TestHostFileMount(t *testing.T) {
 	dir := t.TempDir()
 	shell(t, dir, "mkdir other; mount -t tmpfs other other; echo 1 >other/a; echo 1 >other/b; touch a b; mount --bind other/a a; mount --bind other/b b; echo 1 >twin; touch c; mount --bind twin c")
 	t.Cleanup(func() { shell(t, dir, "umount a c other") })
-	r, err := prepare("/", "", false)
+	r, err := prepare("/", "", false, flavour{})
 	defer func() {
 		if err := r.close(); err != nil {
 			t.Error(err)

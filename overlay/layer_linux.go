@@ -30,12 +30,15 @@ type layer struct {
 // neither an index nor numbers to rely on.
 func (l *layer) unprivileged() bool { return l.lies != nil }
 
-// A flavour is one of the two kinds of overlay.
+// A flavour is a kind of overlay.
 type flavour struct {
 	// userxattr says that the overlay is mounted with that option, as in a user
 	// namespace: its private attributes are user.overlay.*, not trusted.overlay.*
 	// (overlayfs.rst).
 	userxattr bool
+
+	// fuse says that it is a union over FUSE, not the kernel's.
+	fuse bool
 }
 
 // privateXattrs is the prefix of the attributes in which overlayfs keeps its own

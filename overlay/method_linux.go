@@ -35,6 +35,10 @@ var blind = []string{
 
 // Run runs the command in the sandbox and harvests the layers.
 func (Method) Run(ctx context.Context, cmd capture.Command) (*capture.Result, error) {
+	return run(ctx, cmd, flavour{})
+}
+
+func run(ctx context.Context, cmd capture.Command, f flavour) (*capture.Result, error) {
 	root := cmd.Root
 	if root == "" {
 		root = "/"
@@ -48,7 +52,7 @@ func (Method) Run(ctx context.Context, cmd capture.Command) (*capture.Result, er
 			return nil, err
 		}
 	}
-	r, err := prepare(root, cmd.Staging, cmd.ShareRun)
+	r, err := prepare(root, cmd.Staging, cmd.ShareRun, f)
 	if err != nil {
 		return nil, &capture.Unavailable{Reason: errors.Join(err, r.close()), Hint: hint(err)}
 	}
@@ -63,6 +67,9 @@ func (Method) Run(ctx context.Context, cmd capture.Command) (*capture.Result, er
 		return nil, errors.Join(err, r.close())
 	}
 	list, tree, err := harvest(ctx, r.layers, cmd.Progress)
+	if err == nil {
+		err = r.served()
+	}
 	if err != nil {
 		return nil, errors.Join(err, r.close())
 	}

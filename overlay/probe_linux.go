@@ -13,8 +13,10 @@ import (
 
 // Probe builds the whole sandbox, has it attached in its namespaces, and runs
 // nothing in it.
-func (Method) Probe(ctx context.Context) error {
-	r, err := prepare("/", "", false)
+func (Method) Probe(ctx context.Context) error { return probe(ctx, flavour{}) }
+
+func probe(ctx context.Context, f flavour) error {
+	r, err := prepare("/", "", false, f)
 	if err == nil {
 		plan := sandbox.Plan{Mounts: r.mounts}
 		_, err = sandbox.Run(ctx, plan, sandbox.Files{Mounts: r.files})

@@ -161,7 +161,12 @@ func (r *rig) buildSkeleton(p site) error {
 	if err := dress(lower, p.from); err != nil {
 		return err
 	}
-	return r.union(p, []string{lower})
+	dir, err := os.Open(lower)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return r.union(p, []*os.File{dir})
 }
 
 // furnish puts into a skeleton what programs expect of /run: the directory of

@@ -190,6 +190,9 @@ func stageInMemory(f flavour) (*staging, error) {
 
 // try mounts an overlay on the staging directory and nobody else.
 func (s *staging) try() error {
+	if s.fuse {
+		return s.tryUnion()
+	}
 	t, err := s.room("upper", "work", "lower")
 	if err != nil {
 		return err
@@ -202,7 +205,12 @@ func (s *staging) try() error {
 	if err := m.Close(); err != nil {
 		return err
 	}
-	// Without its attributes no directory can be replaced (overlayfs.rst).
+	return s.tryXattrs(t)
+}
+
+// tryXattrs sets an attribute in upper: without them no directory can be replaced
+// (overlayfs.rst).
+func (s *staging) tryXattrs(t *room) error {
 	if err := unix.Setxattr(t.path("upper"), s.privateXattrs()+"sandbox-install", []byte("y"), 0); err != nil {
 		kind, _, _ := strings.Cut(s.privateXattrs(), ".")
 		return fmt.Errorf("set a %s attribute: %w", kind, err)

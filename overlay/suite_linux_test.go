@@ -7,3 +7,5 @@ import (
 )
 
 func TestSuite(t *testing.T) { capturetest.Run(t, Method{}) }
+
+func TestFuseSuite(t *testing.T) { capturetest.Run(t, Fuse{}) }

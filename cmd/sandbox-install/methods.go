@@ -16,6 +16,7 @@ import (
 var methods = []capture.Method{
 	&overlay.Method{},
 	&overlay.Rootless{},
+	&overlay.Fuse{},
 	traceMethod,
 	liveMethod,
 }

@@ -1,0 +1,449 @@
+package fuse
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	gofuse "github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// A blank is what is to be made.
+type blank struct {
+	mode   uint32 // with its type
+	umask  uint32
+	rdev   uint32
+	target string // of a symlink
+	from   *object
+	caller gofuse.Caller
+}
+
+// Mknod makes a file that is no directory. A character device 0:0 is refused: it
+// would be a whiteout.
+func (u *Union) Mknod(_ <-chan struct{}, in *gofuse.MknodIn, name string, out *gofuse.EntryOut) gofuse.Status {
+	if in.Mode&unix.S_IFMT == unix.S_IFCHR && in.Rdev == 0 {
+		return gofuse.EPERM
+	}
+	return u.make(in.NodeId, name, &blank{mode: in.Mode, umask: in.Umask, rdev: in.Rdev, caller: in.Caller}, out)
+}
+
+// Mkdir makes a directory.
+func (u *Union) Mkdir(_ <-chan struct{}, in *gofuse.MkdirIn, name string, out *gofuse.EntryOut) gofuse.Status {
+	return u.make(in.NodeId, name, &blank{mode: in.Mode&0o7777 | unix.S_IFDIR, umask: in.Umask, caller: in.Caller}, out)
+}
+
+// Symlink makes a symlink.
+func (u *Union) Symlink(_ <-chan struct{}, header *gofuse.InHeader, target, name string, out *gofuse.EntryOut) gofuse.Status {
+	return u.make(header.NodeId, name, &blank{mode: unix.S_IFLNK | 0o777, target: target, caller: header.Caller}, out)
+}
+
+// Create makes a file, which is read and written without a handle, as all are.
+func (u *Union) Create(_ <-chan struct{}, in *gofuse.CreateIn, name string, out *gofuse.CreateOut) gofuse.Status {
+	out.OpenFlags = gofuse.FOPEN_KEEP_CACHE
+	return u.make(in.NodeId, name, &blank{mode: in.Mode&0o7777 | unix.S_IFREG, umask: in.Umask, caller: in.Caller}, &out.EntryOut)
+}
+
+// Link gives a file one more name.
+func (u *Union) Link(_ <-chan struct{}, in *gofuse.LinkIn, name string, out *gofuse.EntryOut) gofuse.Status {
+	o := u.object(in.Oldnodeid)
+	if o == nil {
+		return stale
+	}
+	return u.make(in.NodeId, name, &blank{from: o}, out)
+}
+
+// make makes something by a name that there is not.
+func (u *Union) make(parent uint64, name string, b *blank, out *gofuse.EntryOut) gofuse.Status {
+	u.tree.Lock()
+	defer u.tree.Unlock()
+	p := u.object(parent)
+	if p == nil {
+		return stale
+	}
+	o, err := u.makeIn(p, name, b)
+	if err != nil {
+		return status(err)
+	}
+	var st unix.Statx_t
+	if err := u.stat(o, &st); err != nil {
+		return status(err)
+	}
+	u.answer(o, &st, out)
+	return gofuse.OK
+}
+
+func (u *Union) makeIn(p *object, name string, b *blank) (*object, error) {
+	if p.protected&unix.STATX_ATTR_IMMUTABLE != 0 || b.from != nil && b.from.protected != 0 {
+		return nil, unix.EPERM
+	}
+	if err := u.raise(p, false); err != nil {
+		return nil, err
+	}
+	if b.from != nil {
+		if err := u.raise(b.from, false); err != nil {
+			return nil, err
+		}
+	}
+	err := u.in(p.upper, func(dir int) error {
+		err := u.fill(dir, name, b)
+		if err != unix.EEXIST {
+			return err
+		}
+		// The kernel knows of nothing by this name: it is a whiteout.
+		if err := unix.Unlinkat(dir, name, 0); err != nil {
+			return err
+		}
+		if err = u.fill(dir, name, b); err == nil && b.mode&unix.S_IFMT == unix.S_IFDIR {
+			err = u.setOpaque(dir, name)
+		}
+		if err != nil {
+			_ = unix.Unlinkat(dir, name, unix.AT_REMOVEDIR) // which only setOpaque leaves
+			return errors.Join(err, u.whiteOut(dir, name))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	f, err := u.find(p, name)
+	if err != nil {
+		return nil, err
+	}
+	if b.from != nil && b.from.shared != nil {
+		b.from.shared.names++
+	}
+	return u.meet(p, name, f, true)
+}
+
+// fill makes what is wanted in a directory of upper.
+func (u *Union) fill(dir int, name string, b *blank) (err error) {
+	if b.from != nil {
+		return u.to(b.from, func(from int, base string, nofollow int) error {
+			flags := 0
+			if nofollow == 0 {
+				flags = unix.AT_SYMLINK_FOLLOW
+			}
+			return unix.Linkat(from, base, dir, name, flags)
+		})
+	}
+	mode := b.masked(dir)
+	switch b.mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		err = unix.Mkdirat(dir, name, mode&0o7777)
+	case unix.S_IFLNK:
+		err = unix.Symlinkat(b.target, dir, name)
+	default:
+		err = unix.Mknodat(dir, name, mode, int(b.rdev))
+	}
+	if err != nil {
+		return err
+	}
+	if err = b.own(dir, name, mode); err != nil {
+		flags := 0
+		if b.mode&unix.S_IFMT == unix.S_IFDIR {
+			flags = unix.AT_REMOVEDIR
+		}
+		_ = unix.Unlinkat(dir, name, flags)
+	}
+	return err
+}
+
+// masked is the mode without what the umask takes, unless the directory has a default
+// access control list, which then counts instead (acl(5)).
+func (b *blank) masked(dir int) uint32 {
+	if b.umask != 0 {
+		_, err := unix.Getxattr(strconv.Itoa(dir), "system.posix_acl_default", nil)
+		if err != nil {
+			return b.mode &^ b.umask
+		}
+	}
+	return b.mode
+}
+
+// own gives what was made to who made it, and back the bits that this takes. In a
+// set-group-id directory the group is the directory's already.
+func (b *blank) own(dir int, name string, mode uint32) error {
+	if b.caller.Uid == 0 && b.caller.Gid == 0 {
+		return nil
+	}
+	var st unix.Statx_t
+	if err := statx(dir, "", unix.AT_EMPTY_PATH, &st); err != nil {
+		return err
+	}
+	gid := int(b.caller.Gid)
+	if st.Mode&unix.S_ISGID != 0 {
+		gid = -1
+	}
+	if err := unix.Fchownat(dir, name, int(b.caller.Uid), gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	if mode&(unix.S_ISUID|unix.S_ISGID) != 0 && b.mode&unix.S_IFMT == unix.S_IFREG {
+		return unix.Fchmodat(dir, name, mode&0o7777, 0)
+	}
+	return nil
+}
+
+// Tmpfile makes a file without a name.
+func (u *Union) Tmpfile(_ <-chan struct{}, in *gofuse.CreateIn, out *gofuse.CreateOut) gofuse.Status {
+	u.tree.Lock()
+	defer u.tree.Unlock()
+	p := u.object(in.NodeId)
+	if p == nil {
+		return stale
+	}
+	o, err := u.nameless(p, &blank{mode: in.Mode&0o7777 | unix.S_IFREG, umask: in.Umask, caller: in.Caller}, in.Flags)
+	if err != nil {
+		return status(err)
+	}
+	var st unix.Statx_t
+	if err := u.stat(o, &st); err != nil {
+		return status(err)
+	}
+	out.OpenFlags = gofuse.FOPEN_KEEP_CACHE
+	u.answer(o, &st, &out.EntryOut)
+	return gofuse.OK
+}
+
+func (u *Union) nameless(p *object, b *blank, flags uint32) (*object, error) {
+	if err := u.raise(p, false); err != nil {
+		return nil, err
+	}
+	fd := -1
+	err := u.in(p.upper, func(dir int) (err error) {
+		mode := b.masked(dir)
+		fd, err = unix.Open(strconv.Itoa(dir), unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC|int(flags)&unix.O_EXCL, mode&0o7777)
+		if err != nil {
+			return err
+		}
+		if err := b.own(unix.AT_FDCWD, strconv.Itoa(fd), mode); err != nil {
+			unix.Close(fd)
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Statx_t
+	if err := statx(fd, "", unix.AT_EMPTY_PATH, &st); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	o := &object{typ: unix.S_IFREG, key: keyOf(&st), upperKey: keyOf(&st), orphan: fd, lookups: 1}
+	o.ino = u.number(o.key)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.next++
+	o.id = u.next
+	u.byID[o.id], u.byFile[o.key] = o, o
+	return o, nil
+}
+
+// Unlink takes a name away.
+func (u *Union) Unlink(_ <-chan struct{}, header *gofuse.InHeader, name string) gofuse.Status {
+	return u.remove(header.NodeId, name)
+}
+
+// Rmdir removes a directory, in which nothing is shown.
+func (u *Union) Rmdir(_ <-chan struct{}, header *gofuse.InHeader, name string) gofuse.Status {
+	return u.remove(header.NodeId, name)
+}
+
+func (u *Union) remove(parent uint64, name string) gofuse.Status {
+	u.tree.Lock()
+	defer u.tree.Unlock()
+	p := u.object(parent)
+	if p == nil {
+		return stale
+	}
+	f, err := u.find(p, name)
+	if err == nil && !f.exists() {
+		err = unix.ENOENT
+	}
+	if err == nil {
+		err = u.removeIn(p, name, f)
+	}
+	return status(err)
+}
+
+func (u *Union) removeIn(p *object, name string, f *finding) error {
+	v, err := u.victim(p, name, f)
+	if err != nil {
+		return err
+	}
+	if err := u.raise(p, false); err != nil {
+		return err
+	}
+	if err := v.hold(); err != nil {
+		return err
+	}
+	err = u.in(p.upper, func(dir int) error {
+		switch {
+		case f.upper == nil:
+			return u.whiteOut(dir, name)
+		case v.isDir:
+			return u.removeDir(dir, name, f)
+		case f.below:
+			return u.replaceByWhiteout(dir, name)
+		}
+		return unix.Unlinkat(dir, name, 0)
+	})
+	v.done(err)
+	return err
+}
+
+// removeDir removes a directory of upper, with the whiteouts in it.
+func (u *Union) removeDir(dir int, name string, f *finding) error {
+	tmp := u.newName()
+	return u.in(&u.tmp, func(work int) error {
+		if f.below {
+			if err := u.whiteOut(work, tmp); err != nil {
+				return err
+			}
+			if err := unix.Renameat2(work, tmp, dir, name, unix.RENAME_EXCHANGE); err != nil {
+				return err
+			}
+		} else if err := unix.Renameat(dir, name, work, tmp); err != nil {
+			return err
+		}
+		return clearDir(work, tmp)
+	})
+}
+
+// clearDir removes a directory that holds whiteouts at most.
+func clearDir(dir int, name string) error {
+	err := unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
+	if err != unix.ENOTEMPTY {
+		return err
+	}
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	for err == nil {
+		var names []string
+		names, err = readSome(fd)
+		if len(names) == 0 {
+			break
+		}
+		for _, n := range names {
+			if err := unix.Unlinkat(fd, n, 0); err != nil {
+				return err
+			}
+		}
+		_, err = unix.Seek(fd, 0, 0)
+	}
+	if err != nil {
+		return err
+	}
+	return unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
+}
+
+// A victim is what loses a name.
+type victim struct {
+	u      *Union
+	o      *object // nil if the kernel does not know it
+	parent *object
+	name   string
+	isDir  bool
+	lowers uint32 // names that it has in its lower directory, if it is there alone
+	key    file
+	orphan int
+}
+
+// victim checks that what was found may lose its name.
+func (u *Union) victim(p *object, name string, f *finding) (*victim, error) {
+	o := u.known(f)
+	st := f.st()
+	v := &victim{u: u, o: o, parent: p, name: name, key: keyOf(st), isDir: st.Mode&unix.S_IFMT == unix.S_IFDIR, orphan: -1}
+	if p.protected != 0 || o != nil && o.protected != 0 {
+		return nil, unix.EPERM
+	}
+	if v.isDir {
+		return v, u.isEmpty(f)
+	}
+	if f.upper == nil && st.Nlink > 1 {
+		v.lowers = st.Nlink
+	}
+	return v, nil
+}
+
+// hold gets hold of a file that the kernel may go on using.
+func (v *victim) hold() (err error) {
+	o := v.o
+	if o == nil || o.upper == nil || o.orphan >= 0 || o.shared != nil || o.parent != v.parent || o.name != v.name {
+		return nil
+	}
+	v.orphan = -1
+	return v.u.at(o.upper, func(dir int, name string) error {
+		v.orphan, err = unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return err
+	})
+}
+
+// done has the name forgotten, or if there was an error, nothing.
+func (v *victim) done(err error) {
+	if err != nil {
+		if v.orphan >= 0 {
+			unix.Close(v.orphan)
+		}
+		return
+	}
+	u, o := v.u, v.o
+	switch s := u.shared[v.key]; {
+	case o != nil && o.shared != nil:
+		o.shared.names--
+	case v.isDir:
+	case s != nil:
+		s.names--
+	case v.lowers > 1:
+		s = &shared{names: v.lowers - 1}
+		if u.shared[v.key] = s; o != nil {
+			o.shared = s
+		}
+	}
+	if o == nil || o.parent != v.parent || o.name != v.name {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if v.orphan >= 0 {
+		o.orphan, o.upper = v.orphan, nil
+		if o.isDir() {
+			o.lowers = nil
+		}
+	}
+	u.setName(o, nil, "")
+}
+
+// whiteOut puts a whiteout where nothing is. All whiteouts are links to one, as far as
+// the file system has room for them.
+func (u *Union) whiteOut(dir int, name string) error {
+	if u.whiteout != "" {
+		err := unix.Linkat(u.work, u.whiteout, dir, name, 0)
+		if err != unix.EMLINK {
+			return err
+		}
+	}
+	whiteout := u.newName()
+	if err := unix.Mknodat(u.work, whiteout, unix.S_IFCHR, 0); err != nil {
+		return err
+	}
+	u.whiteout = whiteout
+	return unix.Linkat(u.work, whiteout, dir, name, 0)
+}
+
+func (u *Union) replaceByWhiteout(dir int, name string) error {
+	tmp := u.newName()
+	if err := u.whiteOut(u.work, tmp); err != nil {
+		return err
+	}
+	// Were both links to one file, rename(2) would do nothing; name is none.
+	return unix.Renameat(u.work, tmp, dir, name)
+}
+
+func (u *Union) setOpaque(dir int, name string) error {
+	return unix.Lsetxattr(fmt.Sprintf("%d/%s", dir, name), u.opt.Private+"opaque", []byte("y"), 0)
+}

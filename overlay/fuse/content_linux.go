@@ -1,0 +1,192 @@
+package fuse
+
+import (
+	gofuse "github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// Readlink tells where a symlink leads.
+func (u *Union) Readlink(_ <-chan struct{}, header *gofuse.InHeader) (target []byte, _ gofuse.Status) {
+	u.tree.RLock()
+	defer u.tree.RUnlock()
+	o := u.object(header.NodeId)
+	if o == nil {
+		return nil, stale
+	}
+	buf := make([]byte, unix.PathMax)
+	if o.orphan >= 0 { // an empty name is the link that the descriptor is open on
+		n, err := unix.Readlinkat(o.orphan, "", buf)
+		return buf[:max(n, 0)], status(err)
+	}
+	err := u.to(o, func(dir int, name string, _ int) error {
+		n, err := unix.Readlinkat(dir, name, buf)
+		target = buf[:max(n, 0)]
+		return err
+	})
+	return target, status(err)
+}
+
+// Open tells the kernel not to ask: it then opens and closes by itself. A file is
+// copied up when it is first changed.
+func (u *Union) Open(<-chan struct{}, *gofuse.OpenIn, *gofuse.OpenOut) gofuse.Status {
+	return gofuse.ENOSYS
+}
+
+// Release has nothing to do.
+func (u *Union) Release(<-chan struct{}, *gofuse.ReleaseIn) {}
+
+// Flush, Fsync, FsyncDir and Access tell the kernel not to ask either: what a crash
+// would lose is thrown away anyway, and who may do what is decided by the kernel.
+func (u *Union) Flush(<-chan struct{}, *gofuse.FlushIn) gofuse.Status { return gofuse.ENOSYS }
+
+// Fsync is like Flush.
+func (u *Union) Fsync(<-chan struct{}, *gofuse.FsyncIn) gofuse.Status { return gofuse.ENOSYS }
+
+// FsyncDir is like Flush.
+func (u *Union) FsyncDir(<-chan struct{}, *gofuse.FsyncIn) gofuse.Status { return gofuse.ENOSYS }
+
+// Access is like Flush.
+func (u *Union) Access(<-chan struct{}, *gofuse.AccessIn) gofuse.Status { return gofuse.ENOSYS }
+
+// file calls do with the descriptor of a regular file, to be written too if it is in
+// upper.
+//
+// Preconditions: tree is held, or shared.
+func (u *Union) file(o *object, do func(fd int) error) error {
+	open := func() (fd int, err error) {
+		flags := unix.O_RDONLY | unix.O_CLOEXEC
+		if o.upper != nil || o.orphan >= 0 {
+			flags = unix.O_RDWR | unix.O_CLOEXEC
+		}
+		err = u.to(o, func(dir int, name string, nofollow int) (err error) {
+			if nofollow != 0 {
+				flags |= unix.O_NOFOLLOW
+			}
+			fd, err = unix.Openat(dir, name, flags, 0)
+			return err
+		})
+		return fd, err
+	}
+	if o.typ != unix.S_IFREG {
+		return unix.EINVAL
+	}
+	return u.files.use(o, open, do)
+}
+
+// reading calls do with the descriptor of a file to be read.
+func (u *Union) reading(id uint64, do func(fd int) error) gofuse.Status {
+	u.tree.RLock()
+	defer u.tree.RUnlock()
+	o := u.object(id)
+	if o == nil {
+		return stale
+	}
+	return status(u.file(o, do))
+}
+
+// writing calls do with the descriptor of a file that is to be changed, and copies it
+// up first if need be. Flags are those that it was opened with, if they are known.
+func (u *Union) writing(id uint64, flags uint32, do func(o *object, fd int) error) gofuse.Status {
+	for {
+		u.tree.RLock()
+		o := u.object(id)
+		if o == nil {
+			u.tree.RUnlock()
+			return stale
+		}
+		if o.protected&unix.STATX_ATTR_IMMUTABLE != 0 || o.protected != 0 && flags&unix.O_APPEND == 0 {
+			u.tree.RUnlock()
+			return gofuse.EPERM
+		}
+		if o.upper != nil || o.orphan >= 0 {
+			err := u.file(o, func(fd int) error { return do(o, fd) })
+			u.tree.RUnlock()
+			return status(err)
+		}
+		u.tree.RUnlock()
+		u.tree.Lock()
+		err := u.raise(o, false)
+		u.tree.Unlock()
+		if err != nil {
+			return status(err)
+		}
+	}
+}
+
+// Read reads content.
+func (u *Union) Read(_ <-chan struct{}, in *gofuse.ReadIn, buf []byte) (gofuse.ReadResult, gofuse.Status) {
+	filled := 0
+	status := u.reading(in.NodeId, func(fd int) error {
+		for filled < len(buf) {
+			n, err := unix.Pread(fd, buf[filled:], int64(in.Offset)+int64(filled))
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil || n == 0 {
+				return err
+			}
+			filled += n
+		}
+		return nil
+	})
+	return gofuse.ReadResultData(buf[:filled]), status
+}
+
+// Write writes content.
+func (u *Union) Write(_ <-chan struct{}, in *gofuse.WriteIn, data []byte) (uint32, gofuse.Status) {
+	status := u.writing(in.NodeId, in.Flags, func(o *object, fd int) error {
+		if err := writeAll(fd, data, int64(in.Offset)); err != nil {
+			return err
+		}
+		if in.WriteFlags&gofuse.WRITE_KILL_SUIDGID != 0 {
+			return u.dropSetID(o)
+		}
+		return nil
+	})
+	return uint32(len(data)), status
+}
+
+// CopyFileRange copies from file to file.
+func (u *Union) CopyFileRange(_ <-chan struct{}, in *gofuse.CopyFileRangeIn) (copied uint32, _ gofuse.Status) {
+	return copied, u.writing(in.NodeIdOut, unix.O_APPEND, func(_ *object, to int) error {
+		from := u.object(in.NodeId)
+		if from == nil {
+			return unix.ESTALE
+		}
+		return u.file(from, func(fd int) error {
+			at, toAt := int64(in.OffIn), int64(in.OffOut)
+			n, err := unix.CopyFileRange(fd, &at, to, &toAt, int(min(in.Len, 1<<30)), 0)
+			copied = uint32(max(n, 0))
+			return err
+		})
+	})
+}
+
+// Fallocate makes room, or holes.
+func (u *Union) Fallocate(_ <-chan struct{}, in *gofuse.FallocateIn) gofuse.Status {
+	return u.writing(in.NodeId, 0, func(_ *object, fd int) error {
+		return unix.Fallocate(fd, in.Mode, int64(in.Offset), int64(in.Length))
+	})
+}
+
+// Lseek finds data and holes.
+func (u *Union) Lseek(_ <-chan struct{}, in *gofuse.LseekIn, out *gofuse.LseekOut) gofuse.Status {
+	return u.reading(in.NodeId, func(fd int) error {
+		at, err := unix.Seek(fd, int64(in.Offset), int(in.Whence))
+		out.Offset = uint64(at)
+		return err
+	})
+}
+
+// StatFs tells the room on the file system of upper.
+func (u *Union) StatFs(_ <-chan struct{}, _ *gofuse.InHeader, out *gofuse.StatfsOut) gofuse.Status {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(u.opt.Upper.Fd()), &st); err != nil {
+		return status(err)
+	}
+	*out = gofuse.StatfsOut{
+		Blocks: st.Blocks, Bfree: st.Bfree, Bavail: st.Bavail, Files: st.Files, Ffree: st.Ffree,
+		Bsize: uint32(st.Bsize), NameLen: uint32(st.Namelen), Frsize: uint32(st.Frsize),
+	}
+	return gofuse.OK
+}

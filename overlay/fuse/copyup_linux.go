@@ -1,0 +1,354 @@
+package fuse
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// raise has an object in upper, by the name that it was met by if it still has it,
+// with all that it was in lower: content (unless empty is set, as for what is to be
+// truncated), owner, mode, attributes, holes and times.
+//
+// Preconditions: tree is held. The same is true of all that change something.
+func (u *Union) raise(o *object, empty bool) error {
+	if o.upper != nil || o.orphan >= 0 {
+		return nil
+	}
+	if o.parent != nil {
+		if err := u.raise(o.parent, false); err != nil {
+			return err
+		}
+	}
+	var st unix.Statx_t
+	if err := u.stat(o, &st); err != nil {
+		return err
+	}
+	tmp := u.newName()
+	err := u.in(&u.tmp, func(work int) error {
+		err := u.copyTo(work, tmp, o, &st, empty)
+		if err == nil {
+			err = u.install(work, tmp, o, &st)
+		}
+		if err != nil {
+			flags := 0
+			if o.isDir() {
+				flags = unix.AT_REMOVEDIR
+			}
+			_ = unix.Unlinkat(work, tmp, flags) // the error is told already
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("copy up: %w", err)
+	}
+	u.files.forget(o)
+	return nil
+}
+
+// newName is a name that work has not.
+func (u *Union) newName() string {
+	u.serial++
+	return strconv.Itoa(u.serial)
+}
+
+// copyTo makes a copy of an object.
+func (u *Union) copyTo(work int, tmp string, o *object, st *unix.Statx_t, empty bool) error {
+	return u.to(o, func(dir int, name string, _ int) error {
+		c := copier{u: u, from: fmt.Sprintf("%d/%s", dir, name), to: fmt.Sprintf("%d/%s", work, tmp), st: st}
+		if err := c.create(work, tmp, o.typ); err != nil {
+			return err
+		}
+		if o.typ == unix.S_IFREG || o.isDir() {
+			if err := c.content(empty || o.isDir()); err != nil {
+				return err
+			}
+		}
+		if err := c.attributes(); err != nil {
+			return err
+		}
+		if err := c.xattrs(); err != nil { // after the owner, whose change takes capabilities away
+			return err
+		}
+		origin := fmt.Appendf(nil, originFormat, o.key.dev, o.key.ino)
+		if err := c.setNote(originNote, origin); err != nil {
+			return err
+		}
+		if text := protattr(o.protected); text != "" {
+			if err := c.setNote("protattr", []byte(text)); err != nil {
+				return err
+			}
+		}
+		return c.times()
+	})
+}
+
+// install moves the copy to where it belongs, and has the object be there.
+func (u *Union) install(work int, tmp string, o *object, st *unix.Statx_t) error {
+	var made unix.Statx_t
+	if err := statx(work, tmp, 0, &made); err != nil {
+		return err
+	}
+	switch {
+	case !o.isDir() && (o.shared != nil || st.Nlink > 1):
+		// The index has it for good, and its names in upper are links to that.
+		err := u.in(&u.index, func(index int) error { return unix.Renameat(work, tmp, index, tmp) })
+		if err != nil {
+			return err
+		}
+		u.share(o, st).upper = &place{&u.index, tmp}
+		o.upper = o.shared.upper
+		if o.parent != nil {
+			if err := u.linkUp(o, o.parent, o.name); err != nil {
+				return err
+			}
+		}
+	case o.parent == nil: // it is only open
+		fd, err := unix.Openat(work, tmp, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		if err := unix.Unlinkat(work, tmp, 0); err != nil {
+			unix.Close(fd)
+			return err
+		}
+		o.orphan = fd
+	default:
+		err := u.unchanged(o.parent, func(dir int) error { return unix.Renameat(work, tmp, dir, o.name) })
+		if err != nil {
+			return err
+		}
+		o.upper = &place{o.parent.upper, o.name}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	o.upperKey = keyOf(&made)
+	u.byFile[o.upperKey] = o
+	return nil
+}
+
+// share returns the record of a file's names.
+func (u *Union) share(o *object, st *unix.Statx_t) *shared {
+	if o.shared == nil {
+		o.shared = &shared{names: st.Nlink}
+		u.shared[o.key] = o.shared
+	}
+	return o.shared
+}
+
+// linkUp gives a shared file one of its names in upper, too.
+func (u *Union) linkUp(o, parent *object, name string) error {
+	if o.shared == nil || o.shared.upper == nil {
+		return nil
+	}
+	return u.at(o.shared.upper, func(index int, base string) error {
+		return u.unchanged(parent, func(dir int) error {
+			err := unix.Linkat(index, base, dir, name, 0)
+			if err == unix.EEXIST {
+				return nil
+			}
+			return err
+		})
+	})
+}
+
+// unchanged does something to a directory in upper that leaves it the time it has.
+func (u *Union) unchanged(parent *object, do func(dir int) error) error {
+	return u.in(parent.upper, func(dir int) error {
+		var st unix.Statx_t
+		if err := statx(dir, "", unix.AT_EMPTY_PATH, &st); err != nil {
+			return err
+		}
+		if err := do(dir); err != nil {
+			return err
+		}
+		return setTimes(unix.AT_FDCWD, strconv.Itoa(dir), 0, &st)
+	})
+}
+
+func setTimes(dir int, name string, flags int, st *unix.Statx_t) error {
+	return unix.UtimesNanoAt(dir, name, []unix.Timespec{
+		{Sec: st.Atime.Sec, Nsec: int64(st.Atime.Nsec)},
+		{Sec: st.Mtime.Sec, Nsec: int64(st.Mtime.Nsec)},
+	}, flags)
+}
+
+// A copier copies one file; from and to are relative paths, not to be followed at
+// their end.
+type copier struct {
+	u        *Union
+	from, to string
+	st       *unix.Statx_t
+}
+
+// create makes what the copy is to become.
+func (c *copier) create(dir int, name string, typ uint32) error {
+	switch typ {
+	case unix.S_IFDIR:
+		return unix.Mkdirat(dir, name, 0o700)
+	case unix.S_IFLNK:
+		target := make([]byte, unix.PathMax)
+		n, err := unix.Readlink(c.from, target)
+		if err != nil {
+			return err
+		}
+		return unix.Symlinkat(string(target[:n]), dir, name)
+	}
+	dev := unix.Mkdev(c.st.Rdev_major, c.st.Rdev_minor)
+	return unix.Mknodat(dir, name, typ|0o600, int(dev))
+}
+
+// content copies the bytes of a file, and the inode flags that overlayfs copies, of a
+// directory too: synchronous and no access time (overlayfs.h, OVL_COPY_FS_FLAGS_MASK).
+func (c *copier) content(empty bool) error {
+	from, err := unix.Open(c.from, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(from)
+	to, err := unix.Open(c.to, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if !empty {
+		unix.Close(to)
+		to, err = unix.Open(c.to, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(to)
+	const copied = flagSync | flagNoAtime
+	if flags, err := unix.IoctlGetInt(from, unix.FS_IOC_GETFLAGS); err == nil && flags&copied != 0 {
+		if err := changeFlags(to, copied, flags); err != nil {
+			return err
+		}
+	}
+	if empty {
+		return nil
+	}
+	return copyData(to, from, int64(c.st.Size))
+}
+
+// copyData copies what is not a hole.
+func copyData(to, from int, size int64) error {
+	for at := int64(0); at < size; {
+		data, err := unix.Seek(from, at, unix.SEEK_DATA)
+		switch {
+		case err == unix.ENXIO:
+			return unix.Ftruncate(to, size)
+		case err == unix.EINVAL: // a file system without holes
+			data = at
+		case err != nil:
+			return err
+		}
+		hole, err := unix.Seek(from, data, unix.SEEK_HOLE)
+		if err != nil {
+			hole = size
+		}
+		if err := copyRange(to, from, data, hole); err != nil {
+			return err
+		}
+		at = hole
+	}
+	return unix.Ftruncate(to, size)
+}
+
+// copyRange copies the bytes of [at, end), of which there may be fewer.
+func copyRange(to, from int, at, end int64) error {
+	inKernel := true
+	var buf []byte
+	for at < end {
+		n, err := 0, error(nil)
+		if inKernel {
+			in, out := at, at
+			n, err = unix.CopyFileRange(from, &in, to, &out, int(min(end-at, 1<<30)), 0)
+			if inKernel = err == nil && n > 0; inKernel {
+				at += int64(n)
+				continue
+			}
+			buf = make([]byte, 1<<20)
+		}
+		n, err = unix.Pread(from, buf[:min(int64(len(buf)), end-at)], at)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			return err
+		}
+		if err := writeAll(to, buf[:n], at); err != nil {
+			return err
+		}
+		at += int64(n)
+	}
+	return nil
+}
+
+func writeAll(fd int, b []byte, at int64) error {
+	for len(b) > 0 {
+		n, err := unix.Pwrite(fd, b, at)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return err
+		case n == 0:
+			return io.ErrShortWrite
+		}
+		b, at = b[n:], at+int64(n)
+	}
+	return nil
+}
+
+// attributes sets owner and mode, which the change of an owner takes bits of.
+func (c *copier) attributes() error {
+	if err := unix.Lchown(c.to, int(c.st.Uid), int(c.st.Gid)); err != nil {
+		return err
+	}
+	if c.st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return nil
+	}
+	return unix.Chmod(c.to, uint32(c.st.Mode)&0o7777)
+}
+
+func (c *copier) times() error {
+	return setTimes(unix.AT_FDCWD, c.to, unix.AT_SYMLINK_NOFOLLOW, c.st)
+}
+
+// xattrs copies all attributes but the notes of an overlay that lower may itself be a
+// layer of.
+func (c *copier) xattrs() error {
+	names, err := sized(func(buf []byte) (int, error) { return unix.Llistxattr(c.from, buf) })
+	if err == unix.ENOTSUP {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for name := range strings.SplitSeq(string(names), "\x00") {
+		if name == "" || c.u.shown(name) == "" {
+			continue
+		}
+		value, err := sized(func(buf []byte) (int, error) { return unix.Lgetxattr(c.from, name, buf) })
+		if err == unix.ENODATA {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("attribute %s: %w", name, err)
+		}
+		if err := unix.Lsetxattr(c.to, name, value, 0); err != nil {
+			return fmt.Errorf("attribute %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// setNote sets an attribute in which an overlay notes something. What is neither file
+// nor directory can have none that begins with "user." (xattr(7)).
+func (c *copier) setNote(name string, value []byte) error {
+	err := unix.Lsetxattr(c.to, c.u.opt.Private+name, value, 0)
+	if err == unix.EPERM && strings.HasPrefix(c.u.opt.Private, "user.") {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,89 @@
+package overlay
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/overlay/fuse"
+)
+
+// Fuse captures as [Method] does, with unions over FUSE in the place of the kernel's
+// overlays, for where there are none or they can not be stacked. Their uppers are the
+// same, so all else is.
+type Fuse struct{}
+
+// Name returns the method's name.
+func (Fuse) Name() string { return "fuse" }
+
+// Run runs the command in the sandbox and harvests the layers.
+func (Fuse) Run(ctx context.Context, cmd capture.Command) (*capture.Result, error) {
+	return run(ctx, cmd, flavour{fuse: true})
+}
+
+// Probe builds the whole sandbox and runs nothing in it.
+func (Fuse) Probe(ctx context.Context) error { return probe(ctx, flavour{fuse: true}) }
+
+// mountUnion mounts a union over FUSE of lower directories, topmost first, with its
+// upper and work directory in a room.
+func (r *rig) mountUnion(lowers []*os.File, room *room, attr uint64) (_ *os.File, err error) {
+	if r.server == nil {
+		if r.server, err = fuse.StartServer(); err != nil {
+			return nil, err
+		}
+	}
+	opt := fuse.UnionOptions{Lowers: lowers, Private: r.privateXattrs()}
+	for name, dir := range map[string]**os.File{"upper": &opt.Upper, "work": &opt.Work} {
+		if *dir, err = os.Open(room.path(name)); err != nil {
+			return nil, err
+		}
+		defer (*dir).Close()
+	}
+	dev, err := os.OpenFile(fuseDevice, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer dev.Close() // the server's must be the last one: when it is closed all requests fail
+	m, err := newMount(fsContext{fstype: "fuse", options: []string{
+		"fd=" + strconv.Itoa(int(dev.Fd())), "rootmode=40000", "user_id=0", "group_id=0",
+		"allow_other", "default_permissions", "max_read=1048576",
+	}, attr: attr})
+	if err != nil {
+		return nil, err
+	}
+	if err := r.server.Add(dev, opt); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+// served returns an error if the unions are not served any more: then what is read of
+// them is not all.
+func (r *rig) served() error {
+	if r.server == nil {
+		return nil
+	}
+	return r.server.Err()
+}
+
+const fuseDevice = "/dev/fuse"
+
+// tryUnion finds out whether a directory can be the upper one of a union.
+func (s *staging) tryUnion() error {
+	t, err := s.room("upper")
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	whiteout := filepath.Join(t.path("upper"), "whiteout")
+	if err := unix.Mknod(whiteout, unix.S_IFCHR, 0); err != nil {
+		return &fs.PathError{Op: "make a whiteout", Path: whiteout, Err: err}
+	}
+	return s.tryXattrs(t)
+}
