@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestAgreement is law L3 on real installers: hashdiff and seccomp make the same list
-// and the same tarball as overlay, byte for byte, in a copy of a root and on a live
+// TestAgreement is law L3 on real installers: fuse, hashdiff and seccomp make the same
+// list and the same tarball as overlay, byte for byte, in a copy of a root and on a live
 // system, which is afterwards what it was.
 func TestAgreement(t *testing.T) {
 	require(t, "root", "overlay", "debian", "judges")
@@ -50,6 +50,7 @@ func testAgreement(t *testing.T, in installer) {
 		sameFile(t, how, want.plist, got.plist)
 		sameFile(t, how, want.tarball, got.tarball)
 	}
+	same("fuse", inRoot("fuse"))
 	same("hashdiff in a copy of the root", inRoot("hashdiff"))
 
 	before := takePicture(t, base).elsewhere() // what is put back may have another inode

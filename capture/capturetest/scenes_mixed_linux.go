@@ -73,7 +73,7 @@ var mixedScenes = []Scene{
 		Name:   "a rename that leaves a whiteout",
 		Before: []Verb{Write("a", "1")},
 		Run:    []Verb{Rename2("a", "b", unix.RENAME_WHITEOUT)},
-		Except: map[string]string{"rootless": "the kernel refuses RENAME_WHITEOUT on an overlay", "overlay": "the kernel refuses RENAME_WHITEOUT on an overlay"},
+		Except: map[string]string{"rootless": "the kernel refuses RENAME_WHITEOUT on an overlay", "overlay": "the kernel refuses RENAME_WHITEOUT on an overlay", "fuse": "a union refuses RENAME_WHITEOUT as an overlay does"},
 	},
 	{
 		Name:   "into something new, and that removed",
