@@ -149,7 +149,7 @@ func (a *agent) Prepare() (_ []sandbox.Mount, _ []*os.File, err error) {
 // It is mounted in the staging directory: a layer must lie on a mount of the
 // caller's namespace.
 func (a *agent) mountMirror() (string, error) {
-	dev, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	dev, err := os.OpenFile(fuseDevice, os.O_RDWR, 0)
 	if err != nil {
 		return "", err
 	}

@@ -21,7 +21,7 @@ type rig struct {
 	flavour
 	root    string
 	staging *staging
-	points  *staging // of mount points, where they could not be in staging; else nil
+	points  *staging     // of mount points, where they could not be in staging; else nil
 	server  *fuse.Server // of unions over FUSE, once there is one
 	sites   []site
 	mounts  []sandbox.Mount

@@ -3,7 +3,7 @@ package overlay
 import (
 	"context"
 	"errors"
-	"io/fs"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -83,7 +83,7 @@ func (s *staging) tryUnion() error {
 	defer t.close()
 	whiteout := filepath.Join(t.path("upper"), "whiteout")
 	if err := unix.Mknod(whiteout, unix.S_IFCHR, 0); err != nil {
-		return &fs.PathError{Op: "make a whiteout", Path: whiteout, Err: err}
+		return fmt.Errorf("make a whiteout: %v", err) // EPERM on an overlay, but not in a tmpfs
 	}
 	return s.tryXattrs(t)
 }

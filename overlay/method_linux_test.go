@@ -35,9 +35,10 @@ func TestMain(m *testing.M) {
 // the sandbox or as a supervisor to be killed.
 var helpers = map[string]func(args []string) int{
 	"dial":  helpDial,
-	"run":   helpRun,
+	"run":   func(args []string) int { return helpRun(Method{}, args) },
 	"probe": helpProbe,
 
+	"run fuse":       func(args []string) int { return helpRun(Fuse{}, args) },
 	"rootless probe": helpRootlessProbe,
 	"rootless run":   helpRootlessRun,
 }
@@ -294,12 +295,12 @@ func TestCancel(t *testing.T) {
 }
 
 // helpRun is a supervisor: its arguments are a staging directory and a command.
-func helpRun(args []string) int {
+func helpRun(m capture.Method, args []string) int {
 	cmd := capture.Command{
 		Args: args[1:], Env: os.Environ(), Dir: "/", Staging: args[0], Stdout: os.Stdout, Stderr: os.Stderr,
 		Isolate: capture.Isolation(os.Getenv("OVERLAY_TEST_ISOLATE")),
 	}
-	r, err := Method{}.Run(context.Background(), cmd)
+	r, err := m.Run(context.Background(), cmd)
 	if err != nil {
 		println(err.Error())
 		return 125

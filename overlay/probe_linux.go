@@ -32,6 +32,9 @@ func probe(ctx context.Context, f flavour) error {
 
 // hint names the remedy for what stopped a sandbox from being built.
 func hint(err error) string {
+	if h := fuseHint(err); h != "" {
+		return h
+	}
 	switch {
 	case errors.Is(err, unix.EPERM) && os.Geteuid() != 0:
 		return "run as root, or choose a method that needs no privilege"

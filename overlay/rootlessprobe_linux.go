@@ -35,9 +35,8 @@ var switches = []struct{ file, off, hint string }{
 // rootlessHint names the remedy for what stopped a rootless sandbox from being
 // built.
 func rootlessHint(err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) && path.Path == "/dev/fuse" {
-		return fuseHint(path.Err)
+	if h := fuseHint(err); h != "" {
+		return h
 	}
 	for _, s := range switches {
 		value, readErr := os.ReadFile(s.file)
@@ -58,7 +57,12 @@ func rootlessHint(err error) string {
 	return hint(err)
 }
 
+// fuseHint names the remedy if it was /dev/fuse that could not be opened.
 func fuseHint(err error) string {
+	var path *fs.PathError
+	if !errors.As(err, &path) || path.Path != fuseDevice {
+		return ""
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
 		return "the kernel's FUSE is not there: modprobe fuse; in a container, start it with --device /dev/fuse"

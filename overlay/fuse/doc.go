@@ -1,6 +1,8 @@
-// Package fuse shows a file system to a user namespace: a read-only mirror of a
-// directory and all that is mounted below it, served over FUSE by a process
-// outside of the namespace.
+// Package fuse serves two file systems over FUSE: a mirror, for a user namespace, and a
+// union.
+//
+// A [Mirror] is read-only and shows a directory and all that is mounted below it, served
+// by a process outside of the namespace.
 //
 // An overlay in a user namespace can change only what belongs to ids that are
 // mapped there, and real root's is not. In the mirror a file that root owns
@@ -14,6 +16,17 @@
 // It crosses mounts; it holds no paths, only names in directories, so that no
 // path is too deep; and it must not be used by the process that serves it.
 //
-// Lock order: a directory cache's lock is never held over a system call that
-// could wait for the mirror; [Mirror]'s own is taken inside of none.
+// A [Union] has an upper directory on top of lower ones, in the format of overlayfs
+// (whiteouts, opaque directories, redirects, attributes), so that either can read what
+// the other left. It keeps descriptors of directories, and names in them, no paths; all
+// of what a lower file is goes along when it is copied up, at its first change. It
+// is served by a process of its own, a [Server].
+//
+// The kernel tells a union of no opening and no closing, and keeps every answer for good,
+// which is right since all changes come through it. So a file is known by its number
+// alone ([object]), and opened when it is read or written, from a cache of descriptors.
+//
+// Lock order: a union's tree, its mu, a cache's. A cache's lock is never held over a
+// system call that could wait for a mount of ours; [Mirror]'s own is taken inside of
+// none.
 package fuse
