@@ -31,3 +31,10 @@ type Rootless struct{ Method }
 
 // Name returns the method's name.
 func (Rootless) Name() string { return "rootless" }
+
+// Fuse captures under unions over FUSE with the descriptors of mounts, which only Linux
+// has.
+type Fuse struct{ Method }
+
+// Name returns the method's name.
+func (Fuse) Name() string { return "fuse" }
