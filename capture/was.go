@@ -24,7 +24,6 @@ const (
 // leaves it as it was. So it is the same whatever the method. What can not be read
 // there is not told.
 func RecordWas(ctx context.Context, l *plist.List, tree plist.Tree, root *os.Root) error {
-	texts := make([]string, len(l.Entries))
 	err := Parallel(ctx, len(l.Entries), func(from, to int) error {
 		for i := from; i < to; i++ {
 			e := &l.Entries[i]
@@ -32,7 +31,7 @@ func RecordWas(ctx context.Context, l *plist.List, tree plist.Tree, root *os.Roo
 			if !changed || e.Class == plist.ClassNoise {
 				continue
 			}
-			digest, text, err := heldIn(root, e.Path)
+			digest, err := heldIn(root, e.Path)
 			if err != nil {
 				return err
 			}
@@ -42,7 +41,7 @@ func RecordWas(ctx context.Context, l *plist.List, tree plist.Tree, root *os.Roo
 			case e.Op == plist.OpDelete:
 				e.Digest = digest
 			default:
-				e.Was, texts[i] = &plist.Was{Digest: digest}, text
+				e.Was = &plist.Was{Digest: digest}
 			}
 		}
 		return nil
@@ -52,48 +51,39 @@ func RecordWas(ctx context.Context, l *plist.List, tree plist.Tree, root *os.Roo
 	}
 	for i := range l.Entries { // in order, as trees like it
 		e := &l.Entries[i]
-		if e.Was == nil || texts[i] == "" || !e.HasContent() || e.Size > maxText {
+		if e.Was == nil || !e.HasContent() || e.Size > maxText {
 			continue
 		}
-		if err := tellOld(e, texts[i], tree); err != nil {
+		if err := tellOld(e, root, tree); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// heldIn returns the digest of what a path of a root holds, and that itself if it is
-// a text of more than nothing; zero if there is nothing that has one.
-func heldIn(root *os.Root, name string) (d plist.Digest, text string, err error) {
+// heldIn returns the digest of what a path of a root holds; zero if there is nothing
+// that has one.
+func heldIn(root *os.Root, name string) (d plist.Digest, err error) {
 	fi, err := root.Lstat(name)
 	if err != nil {
-		return d, "", ignoreUnreadable(err)
+		return d, ignoreUnreadable(err)
 	}
 	switch fi.Mode().Type() {
 	case fs.ModeSymlink:
 		target, err := root.Readlink(name)
 		if err != nil {
-			return d, "", ignoreUnreadable(err)
+			return d, ignoreUnreadable(err)
 		}
-		d, err = Digest(strings.NewReader(target))
-		return d, "", err
+		return Digest(strings.NewReader(target))
 	case 0:
 		f, err := root.Open(name)
 		if err != nil {
-			return d, "", ignoreUnreadable(err)
+			return d, ignoreUnreadable(err)
 		}
-		var copied bytes.Buffer
-		if fi.Size() <= maxText {
-			d, err = Digest(io.TeeReader(f, &copied))
-		} else {
-			d, err = Digest(f)
-		}
-		if text = copied.String(); strings.ContainsRune(text, 0) {
-			text = ""
-		}
-		return d, text, errors.Join(err, f.Close())
+		d, err = Digest(f)
+		return d, errors.Join(err, f.Close())
 	}
-	return d, "", nil
+	return d, nil
 }
 
 // Held returns the digest by which plist.Was tells what a file holds: its content, or
@@ -118,21 +108,30 @@ func ignoreUnreadable(err error) error {
 }
 
 // tellOld tells the lines that a text had, if it is one still and they are not many.
-func tellOld(e *plist.Entry, old string, tree plist.Tree) error {
-	f, err := tree.Open(e.Path)
+func tellOld(e *plist.Entry, root *os.Root, tree plist.Tree) error {
+	fi, err := root.Lstat(e.Path)
+	if err != nil || !fi.Mode().IsRegular() || fi.Size() > maxText {
+		return ignoreUnreadable(err)
+	}
+	before, err := root.Open(e.Path)
+	if err != nil {
+		return ignoreUnreadable(err)
+	}
+	old, err := readText(before)
+	if err != nil || old == "" {
+		return err
+	}
+	after, err := tree.Open(e.Path)
 	if err != nil {
 		return err
 	}
-	raw, err := io.ReadAll(f)
-	if err := errors.Join(err, f.Close()); err != nil {
+	text, err := readText(after)
+	if err != nil || text == "" && e.Size > 0 {
 		return err
-	}
-	if bytes.IndexByte(raw, 0) >= 0 {
-		return nil
 	}
 	size := 0
 	var lines []plist.OldLines
-	for _, h := range diff3.Diff(string(raw), old) {
+	for _, h := range diff3.Diff(text, old) {
 		lines = append(lines, plist.OldLines(h))
 		size += len(h.Text)
 	}
@@ -140,4 +139,14 @@ func tellOld(e *plist.Entry, old string, tree plist.Tree) error {
 		e.Was.Old = lines
 	}
 	return nil
+}
+
+// readText reads a file to its end and closes it; it returns nothing if that is no
+// text.
+func readText(f io.ReadCloser) (string, error) {
+	raw, err := io.ReadAll(f)
+	if bytes.IndexByte(raw, 0) >= 0 {
+		raw = nil
+	}
+	return string(raw), errors.Join(err, f.Close())
 }
