@@ -20,5 +20,6 @@
 // recorder's death the kernel itself refuses them all (ENOSYS).
 //
 // Between the recorder's look and the kernel's a second thread may change a path in
-// memory. So nothing here is a jail; it watches programs that do not attack.
+// memory; what it changes in the file system is waited for (order_linux.go). So nothing
+// here is a jail; it watches programs that do not attack.
 package trace

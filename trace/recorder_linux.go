@@ -22,6 +22,9 @@ type recorder struct {
 	ours    map[key]bool // directories of the journal
 	path    [unix.PathMax]byte
 
+	passed   map[uint32]passed // by thread
+	shifting int               // how many of them shift
+
 	refused         map[string]int // what could not be recorded, by a sentence
 	noNewPrivileges bool
 	setID           map[string]bool // programs that would have run with other ids
@@ -30,7 +33,7 @@ type recorder struct {
 func newRecorder(j *journal) (*recorder, error) {
 	r := &recorder{
 		past: newPast(), journal: j, calls: make(map[uint32][]*call), dirs: make(map[key]*directory),
-		ours: make(map[key]bool), refused: make(map[string]int), setID: make(map[string]bool),
+		passed: make(map[uint32]passed), ours: make(map[key]bool), refused: make(map[string]int), setID: make(map[string]bool),
 	}
 	for audit, a := range audits {
 		r.calls[audit] = numbered(a)
@@ -57,6 +60,7 @@ func (r *recorder) decide(q *question) unix.Errno {
 	if c.name == "socketcall" {
 		return 0
 	}
+	r.await(c, q)
 	err := r.record(c, q)
 	if err == nil {
 		err = r.journal.flush()
@@ -64,6 +68,7 @@ func (r *recorder) decide(q *question) unix.Errno {
 	var errno unix.Errno
 	switch {
 	case err == nil:
+		r.let(c, q)
 		return 0
 	case !errors.As(err, &errno):
 		errno = unix.EIO

@@ -1,13 +1,14 @@
 package trace
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -21,34 +22,91 @@ import (
 )
 
 // stressVariable tells the test's program to be the command: number of operations
-// of each writer.
+// of each writer; or to be one writer, of a number and a seed behind colons; or to have
+// writers that are killed, as often as the number behind "kill:".
 const stressVariable = "TRACETEST_STRESS"
 
 const writers = 8
 
-// stressMain has writers change what is in the working directory, each a directory
-// of its own, in the same way each time, while a timer interrupts them.
+var (
+	operations   = flag.Int("operations", 4000, "operations of the writers together, in their longest run")
+	stressRounds = flag.Int("stress-rounds", 1, "how often to repeat the stress")
+)
+
 func stressMain(text string) {
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		panic(err)
+	var n, w, kills int
+	var seed uint64
+	switch {
+	case scan(text, "kill:%d", &kills):
+		killWriters(kills)
+	case scan(text, "%d:%d:%d", &n, &w, &seed):
+		interrupt()
+		write(n, w, seed)
+	case scan(text, "%d:%d", &n, &seed):
+		interrupt()
+		writeAll(n, seed)
+	default:
+		panic(text)
 	}
+	os.Exit(0)
+}
+
+func scan(text, format string, into ...any) bool {
+	n, err := fmt.Sscanf(text, format, into...)
+	return err == nil && n == len(into)
+}
+
+// interrupt has a timer interrupt this process all the time.
+func interrupt() {
 	signal.Notify(make(chan os.Signal, 1), unix.SIGALRM)
 	if _, err := unix.Setitimer(unix.ITIMER_REAL, unix.Itimerval{Interval: unix.Timeval{Usec: 50}, Value: unix.Timeval{Usec: 50}}); err != nil {
+		panic(err)
+	}
+}
+
+// writeAll has writers change what is in the working directory, each a directory of
+// its own, in the same way each time.
+func writeAll(n int, seed uint64) {
+	var wait sync.WaitGroup
+	for w := range writers {
+		wait.Go(func() {
+			runtime.LockOSThread()
+			write(n, w, seed)
+		})
+	}
+	wait.Wait()
+}
+
+func write(n, w int, seed uint64) {
+	random := rand.New(rand.NewPCG(uint64(w), seed))
+	for range n {
+		stressOnce(random, fmt.Sprintf("w%d", w))
+	}
+}
+
+// killWriters has processes write where the others write, too, and kills each of them
+// sooner or later, and starts it again.
+func killWriters(kills int) {
+	self, err := os.Executable()
+	if err != nil {
 		panic(err)
 	}
 	var wait sync.WaitGroup
 	for w := range writers {
 		wait.Go(func() {
-			runtime.LockOSThread()
-			random := rand.New(rand.NewPCG(uint64(w), 0))
-			for range n {
-				stressOnce(random, fmt.Sprintf("w%d", w))
+			for n := range kills / writers {
+				cmd := exec.Command(self)
+				cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d:%d:%d", stressVariable, 1_000_000, w/2, w*1000+n))
+				if err := cmd.Start(); err != nil {
+					panic(err)
+				}
+				time.Sleep(time.Duration(20+rand.IntN(100)) * time.Millisecond)
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait() // it was killed
 			}
 		})
 	}
 	wait.Wait()
-	os.Exit(0)
 }
 
 // stressOnce does one operation, or finds that it can not be done.
@@ -89,58 +147,100 @@ func stressOnce(random *rand.Rand, dir string) {
 // with the same without us.
 func TestStress(t *testing.T) {
 	need.Root(t)
-	for _, n := range []int{50, 500} {
-		t.Run(strconv.Itoa(n), func(t *testing.T) {
-			dirs := [2]string{t.TempDir(), t.TempDir()}
-			for _, dir := range dirs {
-				for w := range writers {
-					if err := os.Mkdir(fmt.Sprintf("%s/w%d", dir, w), 0o755); err != nil {
-						t.Fatal(err)
-					}
-				}
-				stress(t, dir, 100, nil)
-				if err := filepath.WalkDir(dir, age); err != nil {
-					t.Fatal(err)
-				}
-			}
-			j := capturetest.Judge{Before: capturetest.Take(t, dirs[0]), Since: time.Now().Add(-time.Minute)}
-			stress(t, dirs[0], n, nil)
-			j.After = capturetest.Take(t, dirs[0])
-			before := take(t, dirs[1])
-			stress(t, dirs[1], n, func(r *capture.Result) {
-				j.Check(t, cut(r.List, dirs[1][1:]), subtree{r.Tree, dirs[1][1:]})
+	for round := range *stressRounds {
+		for _, n := range []int{50, *operations / writers} {
+			t.Run(fmt.Sprint(round, " ", n), func(t *testing.T) {
+				command := fmt.Sprintf("%d:%d", n, round)
+				dirs := [2]string{stressDir(t), stressDir(t)}
+				j := capturetest.Judge{Before: capturetest.Take(t, dirs[0]), Since: time.Now().Add(-time.Minute)}
+				stress(t, dirs[0], command, nil)
+				j.After = capturetest.Take(t, dirs[0])
+				before := take(t, dirs[1])
+				stress(t, dirs[1], command, func(r *capture.Result) {
+					j.Check(t, cut(r.List, dirs[1][1:]), subtree{r.Tree, dirs[1][1:]})
+				})
+				same(t, take(t, dirs[1]), before)
 			})
-			same(t, take(t, dirs[1]), before)
+		}
+	}
+}
+
+// TestStressKilled captures writers that are killed in the middle of their calls. What
+// they did is not the same each time: the list is compared with the tree before and
+// after, where it is left as they made it; where it is rolled back it is as before.
+func TestStressKilled(t *testing.T) {
+	need.Root(t)
+	for round := range *stressRounds {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			dir := stressDir(t)
+			command := fmt.Sprintf("kill:%d", max(*operations/100, writers))
+			before := take(t, dir)
+			stress(t, dir, command, func(*capture.Result) {})
+			same(t, take(t, dir), before)
+			j := capturetest.Judge{Before: capturetest.Take(t, dir)}
+			r := captured(t, &Method{NoRollBack: true}, dir, command)
+			j.After = capturetest.Take(t, dir)
+			j.Check(t, cut(r.List, dir[1:]), subtree{r.Tree, dir[1:]})
+			if len(r.List.Entries) < writers {
+				t.Errorf("only %d entries", len(r.List.Entries))
+			}
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }
 
-// stress runs the writers in a directory, captured if somebody wants the result.
-func stress(t *testing.T, dir string, n int, check func(*capture.Result)) {
+// stressDir makes what the writers find.
+func stressDir(t *testing.T) string {
 	t.Helper()
-	env := append(os.Environ(), stressVariable+"="+strconv.Itoa(n))
+	dir := t.TempDir()
+	for w := range writers {
+		if err := os.Mkdir(fmt.Sprintf("%s/w%d", dir, w), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stress(t, dir, "100:0", nil)
+	if err := filepath.WalkDir(dir, age); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// stress runs the writers in a directory, captured if somebody wants the result.
+func stress(t *testing.T, dir, command string, check func(*capture.Result)) {
+	t.Helper()
+	if check != nil {
+		r := captured(t, &Method{}, dir, command)
+		check(r)
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Dir, cmd.Env, cmd.Stderr = dir, append(os.Environ(), stressVariable+"="+command), os.Stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func captured(t *testing.T, m *Method, dir, command string) *capture.Result {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if check == nil {
-		p, err := os.StartProcess(self, []string{self}, &os.ProcAttr{Dir: dir, Env: env, Files: []*os.File{nil, os.Stderr, os.Stderr}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if state, err := p.Wait(); err != nil || !state.Success() {
-			t.Fatal(state, err)
-		}
-		return
-	}
-	r, err := (&Method{}).Run(t.Context(), capture.Command{Args: []string{self}, Env: env, Dir: dir, Stdout: os.Stderr, Stderr: os.Stderr})
+	r, err := m.Run(t.Context(), capture.Command{
+		Args: []string{self}, Env: append(os.Environ(), stressVariable+"="+command), Dir: dir, Stderr: os.Stderr, Staging: t.TempDir(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	check(r)
-	if err := r.Close(); err != nil {
-		t.Error(err)
+	if r.ExitCode != 0 {
+		t.Errorf("exit status %d", r.ExitCode)
 	}
+	return r
 }
 
 // age gives all that is there an old time, so that what is written later differs.

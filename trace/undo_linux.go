@@ -114,7 +114,7 @@ func (u *undoer) find(in *inode, place string) (string, error) {
 		}
 	}
 	for _, c := range candidates {
-		switch k, _, err := keyOf(unix.AT_FDCWD, c); {
+		switch k, err := u.keyOfPath(c[1:]); {
 		case isGone(err):
 		case err != nil:
 			return "", err
@@ -125,11 +125,23 @@ func (u *undoer) find(in *inode, place string) (string, error) {
 	return "", nil
 }
 
+// keyOfPath reads the key of an entry path, which no symlink leads to: by one, a
+// directory would seem to be where it is not.
+func (u *undoer) keyOfPath(place string) (key, error) {
+	s, err := u.parent(place)
+	if err != nil {
+		return key{}, err
+	}
+	defer s.close()
+	k, _, err := keyOf(s.dir, s.name)
+	return k, err
+}
+
 func isGone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }
 
-// parent opens the directory of a place, which is in its own place already.
+// parent opens the directory of a path, without following a symlink.
 func (u *undoer) parent(place string) (spot, error) {
 	fd, err := unix.Openat2(u.root, path.Dir(place), &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS,
@@ -138,7 +150,7 @@ func (u *undoer) parent(place string) (spot, error) {
 }
 
 // clear removes a new file from the place where there was nothing, so that there is
-// room for what is put back. What it does not find settle will.
+// room for what is put back. What is not in its own old directory yet is left to settle.
 func (u *undoer) clear(place string) error {
 	if u.places[place] != nil || place == "." {
 		return nil
@@ -148,6 +160,9 @@ func (u *undoer) clear(place string) error {
 		return nil //nolint:nilerr // not in its place yet
 	}
 	defer s.close()
+	if k, _, err := keyOf(s.dir, ""); err != nil || u.places[path.Dir(place)] == nil || u.places[path.Dir(place)].key != k {
+		return err
+	}
 	k, st, err := keyOf(s.dir, s.name)
 	if err != nil || isType(&st, unix.S_IFDIR) || u.inodes[k] != nil {
 		return nil //nolint:nilerr // nothing is there

@@ -1,0 +1,107 @@
+package trace
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a path means is looked up twice, by us and then by the kernel. In between, a
+// call of another thread that we have let through may be carried out and give the path
+// another meaning. So calls that do that (they shift) have the kernel to themselves:
+// before one is recorded, all that was let through must be over, and before anything
+// else is, it must be.
+
+// A passed call was let through, and may not be over yet.
+type passed struct {
+	*question
+	shifts bool
+	since  time.Time
+}
+
+// shifts reports whether a call gives paths that are there another meaning.
+func (c *call) shifts() bool {
+	return c.verb == verbRename || c.verb == verbLink || strings.HasPrefix(c.name, "symlink")
+}
+
+// await waits for calls of other threads. That a thread asks again means that its own
+// last call is over.
+func (r *recorder) await(c *call, q *question) {
+	delete(r.passed, q.tid)
+	if !c.shifts() && r.shifting == 0 {
+		return
+	}
+	r.shifting = 0
+	for tid, p := range r.passed {
+		if !c.shifts() && !p.shifts {
+			continue
+		}
+		if !p.awaitEnd() {
+			r.shifting++ // it waits for something: a fifo's other end, a lock
+			continue
+		}
+		delete(r.passed, tid)
+	}
+}
+
+// let notes a call that is about to be let through.
+func (r *recorder) let(c *call, q *question) {
+	p := passed{q, c.shifts(), time.Now()}
+	r.passed[q.tid] = p
+	if p.shifts {
+		r.shifting++
+	}
+}
+
+// The limits of waiting. Few calls need so much of a processor's time, or wait so long
+// for something.
+const (
+	mostRun  = 500 * time.Microsecond
+	mostWait = 20 * time.Millisecond
+	pastAll  = time.Second
+)
+
+// awaitEnd waits until a call is over, as far as that can be told: its thread is gone,
+// is in another call, or has run for some time. It reports false if the thread sleeps
+// in the call for long.
+func (p *passed) awaitEnd() bool {
+	if time.Since(p.since) > pastAll {
+		return true
+	}
+	began, start := p.runTime(), time.Now()
+	for {
+		text, err := os.ReadFile(procPath(p.tid, "syscall"))
+		if err != nil {
+			return true
+		}
+		now := strings.TrimSpace(string(text))
+		sleeps := now != "running"
+		switch {
+		case sleeps && !strings.HasPrefix(now, p.text()):
+			return true
+		case !sleeps && p.runTime()-began > mostRun:
+			return true
+		case time.Since(start) > mostWait:
+			return !sleeps
+		}
+		_ = unix.Nanosleep(&unix.Timespec{Nsec: 20_000}, nil) // or less
+	}
+}
+
+// text is what proc_pid_syscall(5) begins with in this call.
+func (p *passed) text() string {
+	a := &p.args
+	return fmt.Sprintf("%d 0x%x 0x%x 0x%x 0x%x 0x%x 0x%x ", p.nr, a[0], a[1], a[2], a[3], a[4], a[5])
+}
+
+// runTime is how long a thread was on a processor; 0 where the kernel does not tell
+// (proc_pid_schedstat).
+func (p *passed) runTime() time.Duration {
+	text, _ := os.ReadFile(procPath(p.tid, "schedstat"))
+	var ns int64
+	_, _ = fmt.Sscan(string(text), &ns)
+	return time.Duration(ns)
+}
