@@ -48,6 +48,37 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// FuzzResolve compares paths and targets of symlinks that nobody thought of.
+func FuzzResolve(f *testing.F) {
+	for i, s := range []string{"a/../b/./c", "/../a//b/", "l/x/..", "./l", "a/b/c/d/../../../..", "\xff/\n", "...", strings.Repeat("a/", 2000), strings.Repeat("n", 256)} {
+		f.Add(uint64(i), s, s)
+	}
+	r, err := newResolver()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, name, target string) {
+		if strings.Contains(name+target, "\x00") || len(name) >= unix.PathMax {
+			return
+		}
+		top := t.TempDir()
+		randomTree(t, rand.New(rand.NewPCG(seed, 0)), top)
+		_ = os.Symlink(target, top+"/l") // unless it is no target, or too long
+		root, err := openPath(unix.AT_FDCWD, top, unix.O_DIRECTORY)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(root)
+		apart := &view{tid: uint32(os.Getpid()), root: root, apart: true, resolv: r}
+		compareResolved(t, top, name, apart, root, unix.RESOLVE_IN_ROOT)
+		if strings.HasPrefix(target, "/") {
+			return // it would lead out of the tree
+		}
+		same := &view{tid: uint32(os.Getpid()), root: r.root, resolv: r}
+		compareResolved(t, top, strings.TrimLeft(name, "/"), same, root, 0)
+	})
+}
+
 // compareResolved compares one path, and returns 1 if it leads anywhere.
 func compareResolved(t *testing.T, top, name string, v *view, base int, how uint64) int {
 	t.Helper()
