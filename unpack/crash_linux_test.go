@@ -31,6 +31,8 @@ type trial struct {
 	FailAt int        // this call fails
 	Errno  unix.Errno // with this
 	Always bool       // and so do all calls after it
+
+	Plain bool // do without openat2(2), syncfs(2) and the flags of renameat2(2)
 }
 
 // The environment of the process that carries a trial out.
@@ -72,7 +74,7 @@ func enterNamespace() error {
 func perform(text string) int {
 	var tr trial
 	var errno int
-	if _, err := fmt.Sscanf(text, "%q %q %q %d %d %d %t", &tr.Root, &tr.Verb, &tr.Arg, &tr.KillAt, &tr.FailAt, &errno, &tr.Always); err != nil {
+	if _, err := fmt.Sscanf(text, "%q %q %q %d %d %d %t %t", &tr.Root, &tr.Verb, &tr.Arg, &tr.KillAt, &tr.FailAt, &errno, &tr.Always, &tr.Plain); err != nil {
 		panic(err)
 	}
 	r, err := Open(tr.Root, Options{})
@@ -81,6 +83,9 @@ func perform(text string) int {
 	}
 	r.now = func() time.Time { return sceneTime }
 	r.indexAfter = 0
+	if tr.Plain {
+		makePlain(r)
+	}
 	calls := 0
 	r.sys.fault = func(call, name string) error {
 		calls++
@@ -104,6 +109,14 @@ func perform(text string) int {
 	return 0
 }
 
+// makePlain lets a root do without what only Linux has.
+func makePlain(r *Root) {
+	k := r.sys.disk.(*kernel)
+	k.walks.Store(true)
+	k.dirty = &dirty{}
+	k.renameWith = func(renaming, int, string, int, string) error { return unix.ENOSYS }
+}
+
 // perform carries a verb out.
 func (v verb) perform(r *Root) (err error) {
 	switch v.verb {
@@ -123,7 +136,7 @@ func (v verb) perform(r *Root) (err error) {
 
 // String returns the trial as perform reads it.
 func (tr trial) String() string {
-	return fmt.Sprintf("%q %q %q %d %d %d %t", tr.Root, tr.Verb, tr.Arg, tr.KillAt, tr.FailAt, int(tr.Errno), tr.Always)
+	return fmt.Sprintf("%q %q %q %d %d %d %t %t", tr.Root, tr.Verb, tr.Arg, tr.KillAt, tr.FailAt, int(tr.Errno), tr.Always, tr.Plain)
 }
 
 // run carries a trial out. It returns the number of calls, 0 if the process was killed.

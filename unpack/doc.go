@@ -15,6 +15,13 @@
 // file whose content stays (a chmod) change at once: those are set in place, as
 // the installer set them.
 //
+// Where two names can not be exchanged at once (other systems than Linux and macOS,
+// file systems of other programs) what becomes a directory or was one is missing for
+// a moment, and what somebody makes at a new path in the moment between look and
+// rename is lost; the plan says so. On other systems than Linux there are no extended
+// attributes, flags, fifos and devices, and the times of symlinks may be lost if the
+// power goes.
+//
 // # Phases
 //
 //	plan      read only; compare the package with what is there; refuse here

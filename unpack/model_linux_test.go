@@ -31,6 +31,7 @@ type model struct {
 	live    *modelTree // what the process sees
 	pending []*modelOp // in between, in the order they were made
 	last    uint64     // number of the last inode
+	plain   bool       // it exchanges no names
 	turn    uint64     // what an inode's number and the one that is shown make together; 0 if they are the same
 }
 
@@ -238,7 +239,7 @@ func (m *model) openFile(name string) (content, error) {
 }
 
 func (m *model) space(string) (space, error) {
-	return space{volume: 1, block: 4096, blocks: 1 << 40}, nil
+	return space{volume: 1, block: 4096, blocks: 1 << 40, trades: !m.plain}, nil
 }
 
 // add makes an inode and gives it a name.
@@ -302,6 +303,8 @@ func (m *model) rename(old, name string, how renaming) error {
 	switch {
 	case err != nil:
 		return err
+	case how == trade && m.plain:
+		return syscall.ENOSYS
 	case ino == 0, how == trade && there == 0:
 		return syscall.ENOENT
 	case m.live.inodes[from.dir].dev != m.live.inodes[to.dir].dev:

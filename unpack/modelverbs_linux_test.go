@@ -14,15 +14,23 @@ type modelVerb struct {
 	start    *modelTree
 	last     uint64
 	do       func(r *Root) error
+	plain    bool // the disk exchanges no names
 	again    bool // what a crash interrupts is done again after recovery, and ends as it had to
 	old, end judged
-	kinds    map[string][2]uint64 // of what is there before and after, what it may be
+	kinds    map[string]kinds // of what is there before and after
 
 	rnd    *rand.Rand
 	seen   map[uint64]bool // disks after a crash
 	tried  [2]int          // of them, those that were old and new after recovery
 	twice  int             // of them, those after a crash of the recovery
 	faults []string
+}
+
+// Kinds are what something may be. What turns into a directory or from one may be
+// missing where names are not exchanged.
+type kinds struct {
+	before, after uint64
+	turns         bool
 }
 
 // A judged is what a root must be after recovery: as before or as after, and nothing in
@@ -74,6 +82,11 @@ func kindsOf(t *modelTree) map[string]uint64 {
 	return kinds
 }
 
+func isDir(t *modelTree, name string) bool {
+	ino, err := t.find(name)
+	return err == nil && t.inodes[ino].names != nil
+}
+
 func openModel(t testing.TB, m *model) *Root {
 	t.Helper()
 	r, err := openDisk(m, "model", Options{})
@@ -83,10 +96,16 @@ func openModel(t testing.TB, m *model) *Root {
 	return r
 }
 
+func (v *modelVerb) mounted(t *modelTree, last, turn uint64) *model {
+	m := mounted(t, last, turn)
+	m.plain = v.plain
+	return m
+}
+
 // run carries the verb out once without a crash.
 func (v *modelVerb) run(t testing.TB, fault func(m *model) func(call, name string) error) *model {
 	t.Helper()
-	m := mounted(v.start.clone(), v.last, 0)
+	m := v.mounted(v.start.clone(), v.last, 0)
 	r := openModel(t, m)
 	if fault != nil {
 		r.sys.fault = fault(m)
@@ -106,10 +125,10 @@ func (v *modelVerb) prepare(t testing.TB) {
 	if v.end, left = judge(end); left != "" {
 		t.Fatalf("%s is left", left)
 	}
-	v.kinds = make(map[string][2]uint64)
+	v.kinds = make(map[string]kinds)
 	for name, kind := range kindsOf(end) {
 		if was, ok := before[name]; ok {
-			v.kinds[name] = [2]uint64{was, kind}
+			v.kinds[name] = kinds{was, kind, isDir(v.start, name) != isDir(end, name)}
 		}
 	}
 	v.seen, v.rnd = make(map[uint64]bool), rand.New(rand.NewPCG(1, uint64(len(v.name))))
@@ -146,7 +165,9 @@ func moreModelVerbs(t testing.TB, verbs []*modelVerb) []*modelVerb {
 		two.name += " on two file systems"
 		two.start = v.start.clone()
 		two.start.mount("var") // the store
-		all = append(all, &two)
+		plain := *v
+		plain.name, plain.plain = plain.name+" without exchange", true
+		all = append(all, &two, &plain)
 	}
 	return all
 }

@@ -27,8 +27,9 @@ func TestPowerCut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			need.Program(t, "mkfs."+name)
 			for _, v := range verbs {
-				s.cutPower(t, v, mkfs)
+				s.cutPower(t, v, mkfs, trial{})
 			}
+			s.cutPower(t, verbs[5], mkfs, trial{Plain: true}) // it has no symlinks: sync(2) would hide what is forgotten
 		})
 	}
 }
@@ -43,8 +44,8 @@ const cut = `
 	done
 `
 
-// cutPower tries all power cuts in a verb.
-func (s *scene) cutPower(t *testing.T, v verb, mkfs string) {
+// cutPower tries all power cuts in a verb, which is carried out like a trial.
+func (s *scene) cutPower(t *testing.T, v verb, mkfs string, tr trial) {
 	t.Helper()
 	dir := t.TempDir()
 	sh(t, dir, "truncate -s 320M disk; mkdir mnt; "+mkfs+" disk")
@@ -60,7 +61,8 @@ func (s *scene) cutPower(t *testing.T, v verb, mkfs string) {
 			states++
 			sh(t, dir, "cp --sparse=always disk running")
 			unmount := mount(t, dir, "running")
-			trial{Root: dir + "/mnt/root", Verb: v.verb, Arg: v.arg, KillAt: n}.run(t)
+			tr.Root, tr.Verb, tr.Arg, tr.KillAt = dir+"/mnt/root", v.verb, v.arg, n
+			tr.run(t)
 			if synced {
 				sh(t, dir, "echo x > mnt/unrelated; sync mnt/unrelated")
 			}

@@ -16,13 +16,6 @@ import (
 	"github.com/sandbox-install/sandbox-install/tarball"
 )
 
-func check(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // sh runs a script in a directory.
 func sh(t testing.TB, dir, script string) string {
 	t.Helper()

@@ -3,6 +3,7 @@ package unpack
 import (
 	"errors"
 	"io/fs"
+	"maps"
 
 	"github.com/sandbox-install/sandbox-install/plist"
 )
@@ -54,4 +55,16 @@ func (s *system) pin(e *plist.Entry) error {
 		}
 		return errors.Join(n.setFlags(0, e.Flags), n.Close())
 	})
+}
+
+// withoutLayout leaves out the names under which XFS shows once more what
+// system.posix_acl_access and _default are: setting those sets these.
+func withoutLayout(xattrs map[string]string) map[string]string {
+	maps.DeleteFunc(xattrs, func(name, _ string) bool {
+		return name == "trusted.SGI_ACL_FILE" || name == "trusted.SGI_ACL_DEFAULT"
+	})
+	if len(xattrs) == 0 {
+		return nil
+	}
+	return xattrs
 }

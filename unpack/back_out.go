@@ -83,6 +83,9 @@ func (w *work) backward(s *step) error {
 	if s.action == attributes {
 		return w.adjust(s, s.before, afterCrash)
 	}
+	if err := w.settle(s); err != nil {
+		return err
+	}
 	temporary := s.temporary(w.Number)
 	there, err := w.sys.exists(temporary)
 	if err != nil || there == (s.action == place) {
@@ -99,11 +102,11 @@ func (w *work) backward(s *step) error {
 		if isNew, err := w.isNew(s, temporary); isNew || err != nil {
 			return err
 		}
-		return w.sys.rename(temporary, s.path, trade)
+		return w.exchange(s)
 	}
 	err = w.sys.rename(temporary, s.path, noReplace)
 	if errors.Is(err, fs.ErrExist) { // somebody has put something there
-		return w.sys.rename(temporary, s.path, trade)
+		return w.exchange(s)
 	}
 	return err
 }
@@ -134,7 +137,7 @@ func (w *work) rescue(s *step) error {
 		return nil
 	}
 	w.kept = append(w.kept, fmt.Sprintf("/%s: was changed meanwhile; that is now /%s", s.path, w.keptAt(w.Number, s)))
-	return w.moveAway(s)
+	return w.moveAway(temporary, w.keptAt(w.Number, s))
 }
 
 // dropPending forgets the pending transaction, of which nothing is left in the

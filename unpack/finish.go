@@ -76,7 +76,7 @@ func (w *work) keep() error {
 			return err
 		}
 		if there {
-			if err := w.moveAway(s); err != nil {
+			if err := w.moveAway(s.temporary(w.Number), w.keptAt(w.Number, s)); err != nil {
 				return err
 			}
 		}
@@ -108,9 +108,8 @@ func (w *work) dropNames(s *step, live map[string]bool) error {
 	return nil
 }
 
-// moveAway moves what is under a step's temporary name into the store.
-func (w *work) moveAway(s *step) error {
-	from, to := s.temporary(w.Number), w.keptAt(w.Number, s)
+// moveAway moves something into the store.
+func (w *work) moveAway(from, to string) error {
 	if err := w.makeDir(path.Dir(to), 0o700); err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (w *work) forward(s *step, o occasion) error {
 	case place:
 		return w.sys.rename(temporary, s.path, noReplace)
 	case exchange:
-		if err := w.sys.rename(temporary, s.path, trade); err != nil {
+		if err := w.exchange(s); err != nil {
 			return err
 		}
 	case remove:
@@ -114,6 +114,9 @@ func (w *work) checkDisplaced(s *step, o occasion) error {
 
 // isDone reports whether a step that swaps is made.
 func (w *work) isDone(s *step) (bool, error) {
+	if err := w.settle(s); err != nil {
+		return false, err
+	}
 	temporary := s.temporary(w.Number)
 	there, err := w.sys.exists(temporary)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"syscall"
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -122,8 +121,7 @@ func isSparse(f plist.File, size int64) bool {
 		}
 		return size > 0
 	case *os.File:
-		fi, err := f.Stat()
-		return err == nil && fi.Sys().(*syscall.Stat_t).Blocks*512 < size
+		return hasHoles(f, size)
 	}
 	return false
 }

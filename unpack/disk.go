@@ -85,4 +85,5 @@ type space struct {
 	volume           uint64
 	block, blocks    uint64 // size of one, number of free ones
 	files, freeFiles uint64
+	trades           bool // it is known that two names can be exchanged at once
 }

@@ -17,7 +17,10 @@ func (p *planner) checkSpace(t *Transaction) error {
 		if err != nil {
 			return err
 		}
-		n := needs[sp.volume]
+		n, ok := needs[sp.volume]
+		if !ok && !sp.trades {
+			p.note(path.Dir(s.path), "two names may not be exchangeable at once there: what becomes a directory or was one is missing for a moment, and what others make at a new path in that moment is lost")
+		}
 		for _, e := range below(t.After, s.path) {
 			n.files++
 			n.blocks++
