@@ -36,7 +36,7 @@ func testUnpack(t *testing.T, in installer, start time.Time, before, after pictu
 		args []string
 		want picture
 	}{
-		{"unpack", []string{"--devices", "--save", tarball}, native},
+		{"unpack", []string{"--devices", tarball}, native},
 		{"check", nil, native},
 		{"undo", nil, was},
 		{"undo", []string{"2"}, native},
