@@ -36,7 +36,7 @@ func testUnpack(t *testing.T, in installer, start time.Time, before, after pictu
 		args []string
 		want picture
 	}{
-		{"unpack", []string{"--devices", tarball}, native},
+		{"unpack", []string{"--devices", "--set-id", tarball}, native},
 		{"check", nil, native},
 		{"undo", nil, was},
 		{"undo", []string{"2"}, native},
@@ -58,7 +58,7 @@ func TestAccounts(t *testing.T) {
 	root := newRoot(t, in)
 	before := withoutState(takePicture(t, root).elsewhere())
 	got := captureIn(t, root, in.at(in.install))
-	loud(t, ours(root, "unpack", got.tarball))
+	loud(t, ours(root, "unpack", "--set-id", got.tarball))
 	group := strings.TrimSpace(output(t, root, "sh", "-c", "grep ^crontab: etc/group | cut -d : -f 3"))
 	if owner := strings.TrimSpace(output(t, root, "stat", "-c", "%g", "usr/bin/crontab")); group == "" || owner != group {
 		t.Errorf("group crontab is %q; its program belongs to %q", group, owner)

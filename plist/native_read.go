@@ -42,6 +42,9 @@ func ReadNative(r io.Reader) (*List, error) {
 			l.Entries = make([]Entry, 0, nativeChunk)
 		}
 		if err := l.readLine(sc.Text(), rules); err != nil {
+			if cut := sc.Err(); cut != nil { // the line is only the beginning of one
+				return nil, cut
+			}
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"sync/atomic"
 
 	"github.com/sandbox-install/sandbox-install/plist"
 )
@@ -26,7 +27,8 @@ var ErrNotTarball = errors.New("not a tarball of sandbox-install")
 // the caller to check.
 type Reader struct {
 	src    io.Reader
-	start  int64 // of the archive in src; -1 if src is not seekable
+	start  int64        // of the archive in src; -1 if src is not seekable
+	taken  atomic.Int64 // bytes read from src: a decompressor reads ahead by itself
 	z      io.ReadCloser
 	br     *bufio.Reader
 	raw    []byte // the header read last
@@ -111,7 +113,7 @@ func (r *Reader) Finish() error {
 
 // begin puts r at the beginning of the decompressed archive.
 func (r *Reader) begin() error {
-	z, err := Decompress(r.src)
+	z, err := Decompress(&counted{r.src, &r.taken})
 	if err != nil {
 		return err
 	}
@@ -156,7 +158,7 @@ func (r *Reader) readList() error {
 	}
 	r.body = int64(len(r.raw)) + size + padding(size)
 	text := &io.LimitedReader{R: r.br, N: size}
-	l, err := plist.ReadNative(text)
+	l, err := plist.ReadNative(&swelling{r: text, taken: &r.taken})
 	if err == nil && text.N != 0 { // ReadNative takes all, so the input ended
 		err = io.ErrUnexpectedEOF
 	}
@@ -168,6 +170,42 @@ func (r *Reader) readList() error {
 	}
 	r.list, r.full = l, full
 	return nil
+}
+
+// counted counts what is read.
+type counted struct {
+	r io.Reader
+	n *atomic.Int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// A swelling reader stops where a list has grown out of almost nothing: lists are kept
+// in memory. Real ones are compressed to a tenth, one of deletions to a fiftieth.
+type swelling struct {
+	r     io.Reader
+	taken *atomic.Int64
+	n     int64
+}
+
+// How large a list may be: anyhow, and for each byte that was read for it.
+const (
+	smallList = 64 << 20
+	maxRatio  = 200
+)
+
+var errSwelling = errors.New("the list is too large for so small an archive")
+
+func (s *swelling) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if s.n += int64(n); s.n > smallList+maxRatio*s.taken.Load() {
+		return 0, errSwelling
+	}
+	return n, err
 }
 
 // advance passes over the member being read and goes on to the next one, or to

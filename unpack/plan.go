@@ -7,7 +7,9 @@ import (
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
-// A Package is what is unpacked: a packing list, and the content of its files.
+// A Package is what is unpacked: a packing list, and the content of its files. If the
+// Tree has a method Finish, as that of package tarball has, it says after all was read
+// whether the package is whole.
 type Package struct {
 	List *plist.List
 	Tree plist.Tree
@@ -24,6 +26,10 @@ type Policy struct {
 
 	// Devices lets a package bring device nodes.
 	Devices bool
+
+	// NoSetID refuses programs that run with the rights of others: with set-id bits or
+	// capabilities.
+	NoSetID bool
 
 	// Replace refuses a package that is not installed.
 	Replace bool

@@ -142,6 +142,9 @@ func (r *Root) PlanUnpack(pkg Package, policy Policy) (plan *Plan, err error) {
 	if plan, err = p.plan(t); err != nil {
 		return nil, err
 	}
+	if err := p.verify(pkg.List); err != nil {
+		return nil, err
+	}
 	plan.Is, err = p.record(&plan.Transaction, pkg.List)
 	plan.recorded = plan.Number
 	return plan, err

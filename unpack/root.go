@@ -22,6 +22,8 @@ type Root struct {
 
 	bases []*Root // layers below
 
+	verified *plist.List // of the package that was read last, and found as it should be
+
 	now        func() time.Time // time.Now, but in tests
 	indexAfter int              // how many packages may have changed since the index was written
 }

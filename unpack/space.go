@@ -25,7 +25,7 @@ func (p *planner) checkSpace(t *Transaction) error {
 			n.files++
 			n.blocks++
 			if e.HasContent() {
-				n.blocks += (uint64(e.Size) + sp.block - 1) / sp.block
+				n.blocks = min(n.blocks+(uint64(e.Size)+sp.block-1)/sp.block, enormous)
 			}
 		}
 		needs[sp.volume], spaces[sp.volume] = n, sp
@@ -33,7 +33,7 @@ func (p *planner) checkSpace(t *Transaction) error {
 	for id, n := range needs {
 		sp := spaces[id]
 		if n.blocks > sp.blocks {
-			p.refuse("", "", "needs %d MiB of disk, %d MiB are free", n.blocks*sp.block>>20, sp.blocks*sp.block>>20)
+			p.refuse("", "", "needs %d MiB of disk, %d MiB are free", mebibytes(n.blocks, sp.block), mebibytes(sp.blocks, sp.block))
 		}
 		if sp.files > 0 && n.files > sp.freeFiles {
 			p.refuse("", "", "needs %d inodes, %d are free", n.files, sp.freeFiles)
@@ -41,3 +41,8 @@ func (p *planner) checkSpace(t *Transaction) error {
 	}
 	return nil
 }
+
+// enormous is more blocks than any disk has, and so few that a sum does not overflow.
+const enormous = 1 << 62
+
+func mebibytes(blocks, size uint64) uint64 { return uint64(float64(blocks) * float64(size) / (1 << 20)) }

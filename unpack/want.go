@@ -1,6 +1,7 @@
 package unpack
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -71,10 +74,16 @@ func (p *planner) noteShared(l *plist.List) {
 // wantEntry decides what one entry of the package is to become.
 func (p *planner) wantEntry(e *plist.Entry) error {
 	now, err := p.look(e.Path)
+	if errors.Is(err, unix.ENAMETOOLONG) {
+		p.refuse(e.Path, "", "%v", unix.ENAMETOOLONG)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	e = p.asUser(e)
+	if e = p.asUser(e); !p.checkEntry(e, now) {
+		return nil
+	}
 	if owner := p.otherOwner(e.Path); owner != nil && !p.shares(e, now) && !p.hasTaken(e.Path, owner) {
 		if !p.takes(e.Path) {
 			p.refuse(e.Path, "--take /"+e.Path+" lets this package have it as long as it is installed", "belongs to package %s", owner)
@@ -85,8 +94,6 @@ func (p *planner) wantEntry(e *plist.Entry) error {
 	switch {
 	case e.Op == plist.OpDelete:
 		p.wantDeleted(e, now)
-	case e.Mode&fs.ModeDevice != 0 && !p.policy.Devices:
-		p.refuse(e.Path, "--devices lets a package bring device nodes", "is a device node")
 	case e.Mode.Type() == fs.ModeSocket:
 		p.note(e.Path, "is a socket; the program that listens there makes it")
 		delete(p.named, e.Path)

@@ -179,3 +179,11 @@ func (t splitTree) Open(path string) (plist.File, error) {
 	}
 	return t.rest.Open(path)
 }
+
+// Finish reports whether the tarball is whole.
+func (t splitTree) Finish() error {
+	if f, ok := t.rest.(interface{ Finish() error }); ok {
+		return f.Finish()
+	}
+	return nil
+}

@@ -23,6 +23,7 @@ type targetFlags struct {
 	take   []string
 	config []string
 	rebase rebaseOption
+	setID  bool
 	dry    bool
 	asJSON bool
 
@@ -65,6 +66,7 @@ func (f *targetFlags) registerPolicy(cmd *cobra.Command) *cobra.Command {
 
 // complete checks the flags and makes the policy of them.
 func (f *targetFlags) complete() error {
+	f.policy.NoSetID = !f.setID
 	if f.policy.Save && f.policy.KeepMine {
 		return usagef("--save and --keep-mine: want one of them")
 	}
@@ -110,6 +112,7 @@ func (f *targetFlags) registerUnpack(cmd *cobra.Command) *cobra.Command {
 	f.registerPolicy(cmd)
 	f.rebase.register(cmd)
 	fl := cmd.Flags()
+	fl.BoolVar(&f.setID, "set-id", false, "let the package bring programs that run with the rights of others: with set-id bits or capabilities")
 	fl.BoolVar(&f.policy.Devices, "devices", false, "let the package bring device nodes")
 	fl.StringArrayVar(&f.take, "take", nil, "let the package have this `PATH` of another package, which gets it back with the removal")
 	fl.BoolVar(&f.policy.KeepLibs, "keep-libs", false, "leave shared libraries that the new version has not any more and other packages need")

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/sandbox-install/sandbox-install/unpack"
@@ -132,8 +133,21 @@ func (c *changeReport) printDone(stdio *stdio) error {
 
 func printNotes(stdio *stdio, notes []string) {
 	for _, n := range notes {
-		fmt.Fprintf(stdio.err, "sandbox-install: %s\n", n)
+		fmt.Fprintf(stdio.err, "sandbox-install: %s\n", visible(n))
 	}
+}
+
+// visible shows control characters, which names in a package may have, as vis(3) does.
+func visible(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			fmt.Fprintf(&b, "\\%03o", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 func printRecovery(stdio *stdio, r *unpack.Recovery) {
@@ -181,13 +195,13 @@ func (f *targetFlags) refusal(stdio *stdio, err error) error {
 		if one.Path != "" {
 			place = absolute(one.Path) + ": "
 		}
-		fmt.Fprintf(stdio.err, "sandbox-install: %s%s\n", place, one.Reason)
-		if one.Difference != "" {
-			fmt.Fprintln(stdio.err, one.Difference)
+		fmt.Fprintf(stdio.err, "sandbox-install: %s\n", visible(place+one.Reason))
+		for line := range strings.Lines(one.Difference) {
+			fmt.Fprintln(stdio.err, visible(strings.TrimSuffix(line, "\n")))
 		}
 		if one.Hint != "" && !hints[one.Hint] {
 			hints[one.Hint] = true
-			fmt.Fprintf(stdio.err, "hint: %s\n", one.Hint)
+			fmt.Fprintf(stdio.err, "hint: %s\n", visible(one.Hint))
 		}
 	}
 	fmt.Fprintln(stdio.err, "sandbox-install: refused; nothing was written")
