@@ -45,4 +45,6 @@ func (p *planner) checkSpace(t *Transaction) error {
 // enormous is more blocks than any disk has, and so few that a sum does not overflow.
 const enormous = 1 << 62
 
-func mebibytes(blocks, size uint64) uint64 { return uint64(float64(blocks) * float64(size) / (1 << 20)) }
+func mebibytes(blocks, size uint64) uint64 {
+	return uint64(float64(blocks) * float64(size) / (1 << 20))
+}
