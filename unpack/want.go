@@ -9,9 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -74,8 +73,8 @@ func (p *planner) noteShared(l *plist.List) {
 // wantEntry decides what one entry of the package is to become.
 func (p *planner) wantEntry(e *plist.Entry) error {
 	now, err := p.look(e.Path)
-	if errors.Is(err, unix.ENAMETOOLONG) {
-		p.refuse(e.Path, "", "%v", unix.ENAMETOOLONG)
+	if errors.Is(err, syscall.ENAMETOOLONG) {
+		p.refuse(e.Path, "", "%v", syscall.ENAMETOOLONG)
 		return nil
 	}
 	if err != nil {
