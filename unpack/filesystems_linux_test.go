@@ -1,6 +1,8 @@
 package unpack
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sandbox-install/sandbox-install/internal/need"
@@ -8,10 +10,11 @@ import (
 
 // disks are scripts that mount on mnt a file system in which root is the directory base.
 var disks = map[string]string{
-	"ext4":  "truncate -s 320M disk; mkfs.ext4 -q disk; mount -o loop disk mnt; cp -aT base mnt/root",
-	"xfs":   "truncate -s 320M disk; mkfs.xfs -q disk; mount -o loop disk mnt; cp -aT base mnt/root",
-	"btrfs": "truncate -s 320M disk; mkfs.btrfs -q disk; mount -o loop disk mnt; cp -aT base mnt/root",
-	"tmpfs": "mount -t tmpfs tmpfs mnt; cp -aT base mnt/root",
+	"ext4":    "truncate -s 320M disk; mkfs.ext4 -q disk; mount -o loop disk mnt; cp -aT base mnt/root",
+	"xfs":     "truncate -s 320M disk; mkfs.xfs -q disk; mount -o loop disk mnt; cp -aT base mnt/root",
+	"btrfs":   "truncate -s 320M disk; mkfs.btrfs -q disk; mount -o loop disk mnt; cp -aT base mnt/root",
+	"tmpfs":   "mount -t tmpfs tmpfs mnt; cp -aT base mnt/root",
+	"overlay": "mkdir space; mount -t tmpfs tmpfs space; mkdir space/lower space/upper space/work; cp -aT base space/lower/root; mount -t overlay -o lowerdir=space/lower,upperdir=space/upper,workdir=space/work overlay mnt",
 }
 
 // TestFileSystems does every verb on every kind of disk.
@@ -20,6 +23,9 @@ func TestFileSystems(t *testing.T) {
 	s := newScene(t, t.TempDir())
 	for name, script := range disks {
 		t.Run(name, func(t *testing.T) {
+			if name != "tmpfs" && name != "overlay" {
+				need.Program(t, "mkfs."+name)
+			}
 			dir := t.TempDir()
 			sh(t, dir, "mkdir mnt; cp -aT '"+s.old+"' base\n"+script)
 			t.Cleanup(func() { sh(t, dir, "umount mnt; ! mountpoint -q space || umount space") })
@@ -40,4 +46,34 @@ func TestFileSystems(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFUSE: the program behind a mount may not exchange names, nor be asked to sync.
+func TestFUSE(t *testing.T) {
+	need.Root(t)
+	need.Program(t, "bindfs")
+	dir := t.TempDir()
+	sh(t, dir, "mkdir base mnt; cd base\n"+base+"cd ..; cp -a base after; cp -a base under; cd after; v=1\n"+installation)
+	pkg := makePackage(t, dir+"/base", dir+"/after", "1")
+	old, one := picture(t, dir+"/base"), picture(t, dir+"/after")
+	sh(t, dir, "bindfs under mnt")
+	t.Cleanup(func() { sh(t, dir, "umount mnt") })
+	r := open(t, dir+"/mnt")
+	done, err := r.Unpack(mustRead(t, pkg), Policy{})
+	check(t, err)
+	expect(t, dir+"/under", one)
+	if !slices.ContainsFunc(done.Notes, func(note string) bool { return strings.Contains(note, "missing for a moment") }) {
+		t.Errorf("notes: %q", done.Notes)
+	}
+	_, err = r.Remove("thing", Policy{})
+	check(t, err)
+	expect(t, dir+"/under", old)
+}
+
+func mustRead(t *testing.T, name string) Package {
+	t.Helper()
+	pkg, f, err := readPackage(name)
+	check(t, err)
+	t.Cleanup(func() { check(t, f.Close()) })
+	return pkg
 }

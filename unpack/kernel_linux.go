@@ -94,21 +94,24 @@ func (k *kernel) space(dir string) (space, error) {
 }
 
 // A kernelInode is a descriptor opened with O_PATH.
-type kernelInode int
+type kernelInode struct {
+	fd   int
+	weak bool // see weak
+}
 
 func (k *kernel) inode(name string) (inode, error) {
 	fd, err := k.open(name, unix.O_PATH)
 	k.dirty.mark(name)
-	return kernelInode(fd), err
+	return kernelInode{fd, k.dirty != nil}, err
 }
 
-func (n kernelInode) Close() error { return unix.Close(int(n)) }
+func (n kernelInode) Close() error { return unix.Close(n.fd) }
 
 // path leads to the file itself, even if it is a symlink.
-func (n kernelInode) path() string { return "/proc/self/fd/" + strconv.Itoa(int(n)) }
+func (n kernelInode) path() string { return "/proc/self/fd/" + strconv.Itoa(n.fd) }
 
 func (n kernelInode) chown(uid, gid uint32) error {
-	return unix.Fchownat(int(n), "", int(uid), int(gid), unix.AT_EMPTY_PATH)
+	return unix.Fchownat(n.fd, "", int(uid), int(gid), unix.AT_EMPTY_PATH)
 }
 
 func (n kernelInode) chmod(mode fs.FileMode) error {
@@ -116,11 +119,15 @@ func (n kernelInode) chmod(mode fs.FileMode) error {
 }
 
 func (n kernelInode) utimens(modified time.Time) error {
+	accessed := int64(unix.UTIME_OMIT)
+	if n.weak { // libfuse 2 forgets a time that comes alone
+		accessed = unix.UTIME_NOW
+	}
 	times := []unix.Timespec{
-		{Nsec: unix.UTIME_OMIT},
+		{Nsec: accessed},
 		{Sec: modified.Unix(), Nsec: int64(modified.Nanosecond())},
 	}
-	return unix.UtimesNanoAt(int(n), "", times, unix.AT_EMPTY_PATH)
+	return unix.UtimesNanoAt(n.fd, "", times, unix.AT_EMPTY_PATH)
 }
 
 // setXattrs makes the extended attributes of the file, now, those that are wanted.

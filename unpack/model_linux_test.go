@@ -307,7 +307,7 @@ func (m *model) rename(old, name string, how renaming) error {
 		return syscall.ENOSYS
 	case ino == 0, how == trade && there == 0:
 		return syscall.ENOENT
-	case m.live.inodes[from.dir].dev != m.live.inodes[to.dir].dev:
+	case m.live.inodes[from.dir].dev != m.live.inodes[to.dir].dev, m.live.inodes[ino].lower, there != 0 && m.live.inodes[there].lower:
 		return syscall.EXDEV
 	case how == noReplace && there != 0:
 		return syscall.EEXIST

@@ -24,6 +24,7 @@ type modelInode struct {
 	owner *byte
 	dev   uint64
 	nlink uint32
+	lower bool        // a directory of an overlay's lower layer, which can not be renamed
 	entry plist.Entry // attributes; of a file the digest, if it is known
 	data  []byte
 	names map[string]uint64 // in a directory

@@ -15,6 +15,7 @@ type modelVerb struct {
 	last     uint64
 	do       func(r *Root) error
 	plain    bool // the disk exchanges no names
+	overlay  bool // its directories can not be renamed
 	again    bool // what a crash interrupts is done again after recovery, and ends as it had to
 	old, end judged
 	kinds    map[string]kinds // of what is there before and after
@@ -167,9 +168,35 @@ func moreModelVerbs(t testing.TB, verbs []*modelVerb) []*modelVerb {
 		two.start.mount("var") // the store
 		plain := *v
 		plain.name, plain.plain = plain.name+" without exchange", true
-		all = append(all, &two, &plain)
+		overlay := *v
+		overlay.name, overlay.overlay, overlay.start = overlay.name+" on an overlay", true, v.start.clone()
+		for ino, n := range overlay.start.inodes {
+			if n.names != nil && !overlay.start.isState(ino) {
+				overlay.start.own(ino).lower = true
+			}
+		}
+		all = append(all, &two, &plain, &overlay)
 	}
 	return all
+}
+
+// isState reports whether an inode is in the state directory, which an overlay has in
+// its upper layer.
+func (t *modelTree) isState(ino uint64) bool {
+	var in func(dir uint64) bool
+	in = func(dir uint64) bool {
+		if dir == ino {
+			return true
+		}
+		for _, next := range t.inodes[dir].names {
+			if in(next) {
+				return true
+			}
+		}
+		return false
+	}
+	state, err := t.find(DefaultState)
+	return err == nil && in(state)
 }
 
 // mount makes a directory and all below it a file system of its own, if it is there.

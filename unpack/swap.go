@@ -63,7 +63,7 @@ func (w *work) forward(s *step, o occasion) error {
 			return err
 		}
 	case remove:
-		if err := w.sys.rename(s.path, temporary, noReplace); err != nil {
+		if err := w.takeOut(s); err != nil {
 			return err
 		}
 	}

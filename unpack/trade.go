@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"syscall"
 
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -22,7 +23,7 @@ import (
 func (w *work) exchange(s *step) error {
 	temporary := s.temporary(w.Number)
 	err := w.sys.rename(temporary, s.path, trade)
-	if !errors.Is(err, errors.ErrUnsupported) {
+	if !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.EXDEV) {
 		return err
 	}
 	spare := temporary + spareSuffix
@@ -45,7 +46,7 @@ func (w *work) spare(s *step, spare string) (renaming, error) {
 			return 0, err
 		}
 		if e.Mode.IsDir() {
-			return noReplace, w.sys.rename(s.path, spare, noReplace)
+			return noReplace, w.moveOut(s, spare)
 		}
 	}
 	err := w.sys.link(s.path, spare)
@@ -53,6 +54,76 @@ func (w *work) spare(s *step, spare string) (renaming, error) {
 		return noReplace, w.sys.rename(s.path, spare, noReplace)
 	}
 	return replace, err
+}
+
+// takeOut gives what is at a step's place the temporary name.
+func (w *work) takeOut(s *step) error {
+	temporary := s.temporary(w.Number)
+	err := w.sys.rename(s.path, temporary, noReplace)
+	if !errors.Is(err, syscall.EXDEV) {
+		return err
+	}
+	if err := w.moveParts(s.path, temporary+spareSuffix); err != nil {
+		return err
+	}
+	return w.sys.rename(temporary+spareSuffix, temporary, noReplace)
+}
+
+// moveOut gives what is at a step's place the spare name, and no other.
+func (w *work) moveOut(s *step, spare string) error {
+	err := w.sys.rename(s.path, spare, noReplace)
+	if errors.Is(err, syscall.EXDEV) {
+		err = w.moveParts(s.path, spare)
+	}
+	return err
+}
+
+// moveParts moves a directory that can not be renamed, as one of an overlay's lower
+// layers can not: a new one gets what is in it, one after another. Done again it goes
+// on where a crash interrupted it.
+func (w *work) moveParts(from, to string) error {
+	e, _, err := w.sys.lstat(from, noHash)
+	if err != nil {
+		return err
+	}
+	if !e.Mode.IsDir() {
+		return callError("rename", from, syscall.EXDEV)
+	}
+	if b := w.Before.Find(from); b != nil {
+		e.ModTime = b.ModTime
+	}
+	if err := w.sys.mkdir(to, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := w.sys.fsync(path.Dir(to)); err != nil { // before it has what is nowhere else
+		return err
+	}
+	names, err := w.sys.readDir(from)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		part, place := path.Join(from, name), path.Join(to, name)
+		err := w.sys.rename(part, place, noReplace)
+		if errors.Is(err, syscall.EXDEV) {
+			err = w.moveParts(part, place)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := w.sys.setAttributes(to, &e); err != nil {
+		return err
+	}
+	for _, dir := range []string{to, from} { // before the attributes are nowhere else
+		if err := w.sys.fsync(dir); err != nil {
+			return err
+		}
+	}
+	if err := w.sys.rmdir(from); err != nil {
+		return err
+	}
+	return w.sys.fsync(path.Dir(from))
 }
 
 const spareSuffix = "-spare"
@@ -63,7 +134,7 @@ func cannotLink(err error) bool {
 	return errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported)
 }
 
-// settle ends what a crash interrupted in an exchange: it is made, or not.
+// settle ends what a crash interrupted in a step of several calls: it is made, or not.
 func (w *work) settle(s *step) error {
 	if !s.displaces() {
 		return nil
@@ -77,19 +148,26 @@ func (w *work) settle(s *step) error {
 	if err != nil {
 		return err
 	}
-	there, err := w.sys.exists(temporary)
-	if err != nil {
+	now, nowInode, err := w.sys.lstat(s.path, andHash)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
 		return err
 	}
-	if !there {
-		return w.sys.rename(spare, temporary, noReplace)
+	if old.Mode.IsDir() && now.Mode.IsDir() && !missing {
+		err := w.moveParts(s.path, spare)
+		missing = err == nil
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
 	}
-	now, nowInode, err := w.sys.lstat(s.path, andHash)
+	there, err := w.sys.exists(temporary)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return w.sys.rename(spare, s.path, noReplace)
 	case err != nil:
 		return err
+	case !there:
+		return w.sys.rename(spare, temporary, noReplace)
+	case missing:
+		return w.sys.rename(spare, s.path, noReplace)
 	}
 	old.Path = now.Path
 	if oldInode.SameFile(nowInode) || firstDifference([]plist.Entry{old}, []plist.Entry{now}, andHash) == "" {
