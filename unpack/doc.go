@@ -15,7 +15,8 @@
 // file whose content stays (a chmod) change at once: those are set in place, as
 // the installer set them.
 //
-// Where two names can not be exchanged at once (other systems than Linux and macOS,
+// A directory of an overlay's lower layer can not be renamed: where it goes, what is in
+// it goes one after another. Where two names can not be exchanged at once (other systems than Linux and macOS,
 // file systems of other programs) what becomes a directory or was one is missing for
 // a moment, and what somebody makes at a new path in the moment between look and
 // rename is lost; the plan says so. On other systems than Linux there are no extended
