@@ -32,6 +32,9 @@ type Command struct {
 	// "" lets the method choose.
 	Staging string
 
+	// Provenance has the list tell which program wrote each path last (plist.Entry.By).
+	Provenance bool
+
 	ShareRun  bool // let the command reach host daemons through /run
 	NoNetwork bool // no network but a loopback of its own
 	Isolate   Isolation

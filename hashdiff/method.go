@@ -65,6 +65,8 @@ func (m *Method) Run(ctx context.Context, cmd capture.Command) (result *capture.
 func (m *Method) check(cmd *capture.Command) error {
 	live := cmd.Root == "" || runtime.GOOS != "linux"
 	switch {
+	case cmd.Provenance:
+		return &capture.Unavailable{Reason: errors.New("hashdiff compares, and can not tell which program wrote what")}
 	case cmd.NoNetwork && live:
 		return &capture.Unavailable{Reason: errors.New("hashdiff can not keep a command on the live system from the network")}
 	case cmd.Isolate != capture.IsolateNamespaces && live:

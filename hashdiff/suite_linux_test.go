@@ -19,3 +19,5 @@ func (m *scoped) Run(ctx context.Context, cmd capture.Command) (*capture.Result,
 func (m *scoped) MakesAnew() {}
 
 func TestSuite(t *testing.T) { capturetest.Run(t, &scoped{}) }
+
+func TestProvenance(t *testing.T) { capturetest.Provenance(t, &Method{}, false) }

@@ -26,6 +26,7 @@ type agentOrder struct {
 	Root       string // what the mirror shows, as a host path
 	Staging    string
 	ShareRun   bool
+	Provenance bool
 	UIDs, GIDs []sandbox.IDMap
 }
 
@@ -109,6 +110,7 @@ type agent struct {
 	rig    rig
 	mirror *room // where the mirror is mounted
 	lies   lies
+	watch  *watch // or nil
 	tree   *tree
 }
 
@@ -192,13 +194,24 @@ func (a *agent) Confine() error {
 	if ids := a.order.UIDs; len(ids) > 1 || ids[0].Size > 1 {
 		first, last = 0, min(lastOf(a.order.UIDs), lastOf(a.order.GIDs))
 	}
-	err := a.lies.confine(first, last, func(id uint32, group bool) bool {
+	if a.order.Provenance {
+		var err error
+		if a.watch, err = newWatch(); err != nil {
+			return err
+		}
+	}
+	w := &witness{lies: &a.lies, watch: a.watch, first: first, last: last, has: func(id uint32, group bool) bool {
 		if group {
 			return has(a.order.GIDs, id)
 		}
 		return has(a.order.UIDs, id)
-	})
-	if err != nil {
+	}}
+	if err := w.confine(); err != nil {
+		if a.watch != nil {
+			a.rig.notes = append(a.rig.notes, plist.Note{
+				Kind: plist.NoteHole, Text: fmt.Sprintf("which program wrote what was not seen: the kernel refused to ask about system calls: %v", err),
+			})
+		}
 		a.rig.notes = append(a.rig.notes, plist.Note{
 			Kind: plist.NoteHole,
 			Text: fmt.Sprintf("device nodes could not be made, nor files given to ids above %d: the kernel refused to ask about such calls: %v", last, err),
@@ -278,6 +291,9 @@ func (a *agent) list() (*plist.List, error) {
 		return nil, err
 	}
 	a.tree = tree
+	if a.watch != nil {
+		a.watch.Mark(list)
+	}
 	list.Notes = append(a.rig.notes, list.Notes...)
 	return list, nil
 }
@@ -315,5 +331,8 @@ func (a *agent) Close() error {
 		err = a.tree.Close()
 	}
 	a.lies.close()
+	if a.watch != nil {
+		err = errors.Join(err, a.watch.Close())
+	}
 	return errors.Join(err, a.rig.close())
 }

@@ -145,9 +145,11 @@ func dropXattr(e *plist.Entry, name string) {
 // the caller's is.
 type witness struct {
 	*lies
-	listener   int
-	proc, root int // init's own
-	has        func(id uint32, group bool) bool
+	watch       *watch // who is told of the calls, too; or nil
+	listener    int
+	proc, root  int    // init's own
+	first, last uint32 // the ids that can be had without the witness
+	has         func(id uint32, group bool) bool
 }
 
 // A credential is what of a process decides if it may do what it asks for.
@@ -195,10 +197,23 @@ func (c *credential) has(capability uint) bool { return c.capabilities>>capabili
 // errContinue lets the kernel do the call.
 var errContinue = errors.New("continue")
 
+// concerns reports whether a call is one that filter asks about.
+func (w *witness) concerns(n *notification, c *call) bool {
+	if n.arch != auditArch {
+		return false
+	}
+	if c.isMknod() {
+		typ := n.args[c.mode] & unix.S_IFMT
+		return typ == unix.S_IFCHR || typ == unix.S_IFBLK
+	}
+	outside := func(id uint32) bool { return id != unchanged && (id < w.first || id > w.last) }
+	return outside(uint32(n.args[c.owner])) || outside(uint32(n.args[c.owner+1]))
+}
+
 // answer does what stands for a call.
 func (w *witness) answer(n *notification) error {
 	c := findCall(n.nr)
-	if c == nil {
+	if c == nil || !w.concerns(n, c) {
 		return errContinue
 	}
 	cred, err := w.credential(n.pid)

@@ -56,7 +56,14 @@ func run(ctx context.Context, cmd capture.Command, f flavour) (*capture.Result, 
 	if err != nil {
 		return nil, &capture.Unavailable{Reason: errors.Join(err, r.close()), Hint: hint(err)}
 	}
-	exit, err := r.run(ctx, cmd)
+	var watch *watch
+	if cmd.Provenance {
+		if watch, err = newWatch(); err != nil {
+			return nil, errors.Join(err, r.close())
+		}
+		defer watch.Close() //nolint:errcheck // nothing was written
+	}
+	exit, err := r.run(ctx, cmd, watch)
 	if err != nil {
 		return nil, errors.Join(err, r.close())
 	}
@@ -72,6 +79,9 @@ func run(ctx context.Context, cmd capture.Command, f flavour) (*capture.Result, 
 	}
 	if err != nil {
 		return nil, errors.Join(err, r.close())
+	}
+	if watch != nil {
+		watch.Mark(list)
 	}
 	list.Notes = slices.Concat(r.notes, outlived(exit), list.Notes, r.otherNames(list))
 	return &capture.Result{
@@ -90,7 +100,7 @@ type closer func() error
 func (c closer) Close() error { return c() }
 
 // run starts the command among the rig's mounts.
-func (r *rig) run(ctx context.Context, cmd capture.Command) (*sandbox.Exit, error) {
+func (r *rig) run(ctx context.Context, cmd capture.Command, watch *watch) (*sandbox.Exit, error) {
 	plan := sandbox.Plan{
 		Mounts:      r.mounts,
 		Args:        cmd.Args,
@@ -105,7 +115,14 @@ func (r *rig) run(ctx context.Context, cmd capture.Command) (*sandbox.Exit, erro
 	if cmd.Started != nil {
 		cmd.Started()
 	}
-	exit, err := sandbox.Run(ctx, plan, sandbox.Files{Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr, Mounts: r.files})
+	files := sandbox.Files{Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr, Mounts: r.files}
+	if watch != nil {
+		plan.Filters, files.Listener = [][]byte{watch.filter}, watch.serve
+	}
+	exit, err := sandbox.Run(ctx, plan, files)
+	if watch != nil {
+		err = errors.Join(err, watch.end())
+	}
 	var start *sandbox.ExecError
 	if errors.As(err, &start) {
 		return nil, &capture.StartError{Name: start.Name, Err: start.Err}

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/capture"
 )
 
 // A call is a system call that is answered by a witness. Its fields number the
@@ -187,6 +189,9 @@ func (w *witness) serve() {
 		if errno != 0 { // ENOENT: who asked is gone
 			continue
 		}
+		if w.watch != nil {
+			w.watch.Saw(&capture.SystemCall{Thread: n.pid, Arch: n.arch, Number: n.nr, Args: n.args})
+		}
 		r := response{id: n.id}
 		switch err := w.answer(&n); {
 		case err == errContinue:
@@ -202,23 +207,23 @@ func (w *witness) serve() {
 }
 
 // confine puts this thread under a filter and starts the witness who answers it.
-func (l *lies) confine(first, last uint32, has func(id uint32, group bool) bool) error {
+func (w *witness) confine() (err error) {
 	if auditArch == 0 {
 		return unix.ENOSYS
 	}
-	proc, err := unix.Open("/proc", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
+	if w.proc, err = unix.Open("/proc", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return err
 	}
-	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
+	if w.root, err = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return err
 	}
-	listener, err := listen(filter(first, last))
-	if err != nil {
+	program := filter(w.first, w.last)
+	if w.watch != nil { // whose filter asks about all of these calls, too
+		program = w.watch.instructions()
+	}
+	if w.listener, err = listen(program); err != nil {
 		return err
 	}
-	w := &witness{lies: l, listener: listener, proc: proc, root: root, has: has}
 	ready := make(chan error)
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends with the goroutine

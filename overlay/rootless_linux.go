@@ -43,6 +43,15 @@ func (Rootless) Run(ctx context.Context, cmd capture.Command) (*capture.Result, 
 	if cmd.Isolate == capture.IsolateContainer {
 		return nil, errors.New("--isolate=container needs --method overlay, and root")
 	}
+	if cmd.Provenance { // the agent will need one
+		w, err := newWatch()
+		if err == nil {
+			err = w.Close()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	root := cmd.Root
 	if root == "" {
 		root = "/"
@@ -103,7 +112,7 @@ func (ids *ids) run(ctx context.Context, root string, cmd capture.Command) (*cli
 		return nil, nil, err
 	}
 	var order bytes.Buffer
-	o := agentOrder{Root: root, Staging: cmd.Staging, ShareRun: cmd.ShareRun, UIDs: ids.UIDs, GIDs: ids.GIDs}
+	o := agentOrder{Root: root, Staging: cmd.Staging, ShareRun: cmd.ShareRun, Provenance: cmd.Provenance, UIDs: ids.UIDs, GIDs: ids.GIDs}
 	if err := gob.NewEncoder(&order).Encode(o); err != nil {
 		return nil, nil, errors.Join(err, agent.Close(), c.close())
 	}

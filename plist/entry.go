@@ -120,6 +120,10 @@ type Entry struct {
 	Changed Change // what differs, when Op is OpModify; zero if nothing does
 	Class   Class
 
+	// By tells which program wrote the path last: its argv[0], that of its parent, and
+	// so on to the command's own. Nil if that was not asked for, or nobody saw.
+	By []string
+
 	// Flags are the inode flags of FS_IOC_GETFLAGS (linux/fs.h) that a user may
 	// set and that do not only describe the file system's own layout.
 	Flags uint32
@@ -204,7 +208,8 @@ func (e *Entry) Same(o *Entry) bool {
 	return e.Op == o.Op && e.Changed == o.Changed && e.Class == o.Class && e.Rule == o.Rule &&
 		e.Path == o.Path && e.Mode == o.Mode && e.UID == o.UID && e.GID == o.GID &&
 		e.ModTime.Equal(o.ModTime) && e.Size == o.Size && e.Digest == o.Digest && e.Link == o.Link &&
-		e.Major == o.Major && e.Minor == o.Minor && e.Flags == o.Flags && e.Rebased.same(o.Rebased) && e.Was.same(o.Was) && maps.Equal(e.Xattrs, o.Xattrs)
+		e.Major == o.Major && e.Minor == o.Minor && e.Flags == o.Flags && e.Rebased.same(o.Rebased) && e.Was.same(o.Was) && maps.Equal(e.Xattrs, o.Xattrs) &&
+		slices.Equal(e.By, o.By)
 }
 
 func (r *Rebased) same(o *Rebased) bool { return r == o || r != nil && o != nil && *r == *o }

@@ -303,7 +303,7 @@ func (e *Entry) check(before []Entry) error {
 	case e.Path == "." && (e.Op == OpDelete || typ != fs.ModeDir):
 		return errors.New("the root is a directory that stays")
 	case !e.Described():
-		want := Entry{Op: e.Op, Changed: e.Changed, Class: e.Class, Rule: e.Rule, Path: e.Path, Mode: typ}
+		want := Entry{Op: e.Op, Changed: e.Changed, Class: e.Class, Rule: e.Rule, Path: e.Path, Mode: typ, By: e.By}
 		if e.Op == OpDelete && (typ == 0 || typ == fs.ModeSymlink) {
 			want.Digest = e.Digest
 		}
@@ -362,7 +362,7 @@ func (w *Was) inOrder() bool {
 // sameInode reports whether e repeats the attributes of its first name.
 func (e *Entry) sameInode(body *Entry) bool {
 	want := *body
-	want.Op, want.Changed, want.Class, want.Rule, want.Path, want.Link, want.Was = e.Op, e.Changed, e.Class, e.Rule, e.Path, e.Link, e.Was
+	want.Op, want.Changed, want.Class, want.Rule, want.Path, want.Link, want.Was, want.By = e.Op, e.Changed, e.Class, e.Rule, e.Path, e.Link, e.Was, e.By
 	return e.Same(&want)
 }
 

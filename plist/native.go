@@ -11,12 +11,13 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // The native text form uses the line syntax of mtree(5): a vis(3)-escaped path
 // and keyword=value words, each line whole (no /set, no continuation). Keywords
-// that mtree(5) has keep their meaning; ours are op, change, class, rule,
+// that mtree(5) has keep their meaning; ours are op, change, class, rule, by,
 // blake3, hardlink, inodeflags, rebased, was, old.AT.COUNT and xattr.NAME. Lines that begin with # are the
 // header: the first names form and version, the second the package, and each
 // note has its own.
@@ -89,6 +90,9 @@ func (b *nativeLine) entry(e *Entry) {
 	if e.Rule != "" {
 		b.word("rule", Vis(e.Rule))
 	}
+	if len(e.By) > 0 {
+		b.word("by", visWords(e.By))
+	}
 	b.word("type", typeNames[e.Mode.Type()])
 	if e.Described() {
 		b.attributes(e)
@@ -96,6 +100,18 @@ func (b *nativeLine) entry(e *Entry) {
 		b.word("was", e.Digest.String())
 	}
 	*b = append(*b, '\n')
+}
+
+// visWords escapes words, and joins them by commas.
+func visWords(words []string) string {
+	var b strings.Builder
+	for i, w := range words {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strings.ReplaceAll(Vis(w), ",", `\054`))
+	}
+	return b.String()
 }
 
 // attributes appends what only a described path has.

@@ -34,14 +34,14 @@ func ReadNative(r io.Reader) (*List, error) {
 	if err := l.readPackage(sc.Text()); err != nil {
 		return nil, fmt.Errorf("line 2: %w", err)
 	}
-	rules := make(map[string]string)
+	seen := interned{rules: make(map[string]string), by: make(map[string][]string)}
 	var chunks [][]Entry // a slice that grows would need up to three times the memory
 	for n := 3; sc.Scan(); n++ {
 		if len(l.Entries) == nativeChunk {
 			chunks = append(chunks, l.Entries)
 			l.Entries = make([]Entry, 0, nativeChunk)
 		}
-		if err := l.readLine(sc.Text(), rules); err != nil {
+		if err := l.readLine(sc.Text(), &seen); err != nil {
 			if cut := sc.Err(); cut != nil { // the line is only the beginning of one
 				return nil, cut
 			}
@@ -60,9 +60,14 @@ func ReadNative(r io.Reader) (*List, error) {
 // nativeChunk is how many entries are read into one piece of memory.
 const nativeChunk = 8 << 10
 
-// readLine reads a line after the second. Rules holds the names of rules seen
-// so far, each kept once.
-func (l *List) readLine(line string, rules map[string]string) error {
+// An interned value is kept once, however many entries have it.
+type interned struct {
+	rules map[string]string
+	by    map[string][]string // by the words joined by NUL
+}
+
+// readLine reads a line after the second.
+func (l *List) readLine(line string, seen *interned) error {
 	if strings.HasPrefix(line, "#") {
 		return l.readHeader(line)
 	}
@@ -70,12 +75,20 @@ func (l *List) readLine(line string, rules map[string]string) error {
 	if err != nil {
 		return err
 	}
-	rule, ok := rules[e.Rule]
+	rule, ok := seen.rules[e.Rule]
 	if !ok {
 		rule = strings.Clone(e.Rule)
-		rules[rule] = rule
+		seen.rules[rule] = rule
 	}
 	e.Rule = rule
+	if e.By != nil {
+		words := strings.Join(e.By, "\x00")
+		if by, ok := seen.by[words]; ok {
+			e.By = by
+		} else {
+			seen.by[words] = e.By
+		}
+	}
 	l.Entries = append(l.Entries, e)
 	return nil
 }
@@ -122,7 +135,7 @@ func parseEntry(line string) (e Entry, err error) {
 // keywords are the words of an entry's line that may stand there only once.
 var keywords = [...]string{
 	"op", "type", "link", "hardlink",
-	"change", "class", "rule", "mode", "uid", "gid", "time", "size", "blake3", "device", "inodeflags", "rebased", "was",
+	"change", "class", "rule", "by", "mode", "uid", "gid", "time", "size", "blake3", "device", "inodeflags", "rebased", "was",
 }
 
 // The bits in parseEntry of the first words of keywords.
@@ -145,6 +158,8 @@ func (e *Entry) setWord(key, value string) (err error) {
 		e.Class, err = parseClass(value)
 	case "rule":
 		e.Rule, err = unvis(value)
+	case "by":
+		e.By, err = unvisWords(value)
 	case "type":
 		var typ fs.FileMode
 		typ, err = lookup(typeNames, value)
@@ -184,6 +199,19 @@ func (e *Entry) setWord(key, value string) (err error) {
 		return e.setXattr(key, value)
 	}
 	return err
+}
+
+// unvisWords is the inverse of visWords.
+func unvisWords(s string) ([]string, error) {
+	words := strings.Split(s, ",")
+	for i, w := range words {
+		word, err := unvis(w)
+		if err != nil {
+			return nil, err
+		}
+		words[i] = strings.Clone(word)
+	}
+	return words, nil
 }
 
 func (e *Entry) setDevice(value string) (err error) {

@@ -24,8 +24,9 @@ func every() *List {
 		ModTime: time.Unix(-2, 500000000), Size: 1 << 40, Digest: Digest{0xab, 31: 0x01}, Flags: 0x10, Rebased: &Rebased{0x180000000, 0x3fffe0000, Digest{0xcd}},
 		Xattrs: map[string]string{"user.a=b": "\x00\xff", "security.capability": "", "user. \n": "x"},
 	}
+	body.By = []string{"in,stall", "ma ke", "", "\xff"}
 	link := body
-	link.Path, link.Link = "usr/bin/a*b", body.Path
+	link.Path, link.Link, link.By = "usr/bin/a*b", body.Path, []string{"ln"}
 	return &List{
 		Name: "a b", Version: "1=2\\", Prefix: "/usr/p k g",
 		Notes:    []Note{{NoteHole, "a \xff hole\nand # more"}, {NoteShared, ""}},
@@ -36,7 +37,7 @@ func every() *List {
 		Entries: []Entry{
 			{Op: OpModify, Changed: ChangedMode | ChangedTime, Path: ".", Mode: fs.ModeDir | fs.ModeSticky | 0o777, ModTime: time.Unix(1, 2)},
 			{Op: OpDelete, Path: "dev", Mode: fs.ModeDir},
-			{Op: OpDelete, Path: "dev/x", Mode: fs.ModeDevice, Class: ClassNoise, Rule: "no=ise [1]"},
+			{Op: OpDelete, Path: "dev/x", Mode: fs.ModeDevice, Class: ClassNoise, Rule: "no=ise [1]", By: []string{"rm"}},
 			{Op: OpModify, Changed: ChangedContent, Path: "edited", Mode: 0o644, ModTime: time.Unix(1, 0), Size: 1, Was: &Was{Digest{0xef}, []OldLines{{0, 1, "a = b\n"}, {1, 0, "#\n"}, {7, 2, ""}}}},
 			{Op: OpDelete, Path: "gone", Mode: fs.ModeSymlink, Digest: Digest{0x12}},
 			{Op: OpModify, Path: "same", Mode: 0, Class: ClassIdentical, Rule: "identical"},
@@ -97,8 +98,8 @@ func TestNativeText(t *testing.T) {
 #provides soname liba\040b.so 
 #requires soname libc.so.6 GLIBC_2.2
 #requires dll  
-./usr/bin/a\040b op=add type=file mode=4755 uid=1 gid=4294967295 time=-2.500000000 size=1099511627776 blake3=ab00000000000000000000000000000000000000000000000000000000000001 inodeflags=0x10 rebased=0x180000000,0x3fffe0000,cd00000000000000000000000000000000000000000000000000000000000000 xattr.security.capability= xattr.user.\040\012=eA== xattr.user.a\075b=AP8=
-./usr/bin/a\052b op=add type=file mode=4755 uid=1 gid=4294967295 time=-2.500000000 size=1099511627776 blake3=ab00000000000000000000000000000000000000000000000000000000000001 hardlink=./usr/bin/a\040b inodeflags=0x10 rebased=0x180000000,0x3fffe0000,cd00000000000000000000000000000000000000000000000000000000000000 xattr.security.capability= xattr.user.\040\012=eA== xattr.user.a\075b=AP8=
+./usr/bin/a\040b op=add by=in\054stall,ma\040ke,,\377 type=file mode=4755 uid=1 gid=4294967295 time=-2.500000000 size=1099511627776 blake3=ab00000000000000000000000000000000000000000000000000000000000001 inodeflags=0x10 rebased=0x180000000,0x3fffe0000,cd00000000000000000000000000000000000000000000000000000000000000 xattr.security.capability= xattr.user.\040\012=eA== xattr.user.a\075b=AP8=
+./usr/bin/a\052b op=add by=ln type=file mode=4755 uid=1 gid=4294967295 time=-2.500000000 size=1099511627776 blake3=ab00000000000000000000000000000000000000000000000000000000000001 hardlink=./usr/bin/a\040b inodeflags=0x10 rebased=0x180000000,0x3fffe0000,cd00000000000000000000000000000000000000000000000000000000000000 xattr.security.capability= xattr.user.\040\012=eA== xattr.user.a\075b=AP8=
 ./usr/bin/c op=modify change=type type=link mode=0777 uid=0 gid=0 time=1.000000000 link=../\303\274\077\052\133\040\043\075 was=3400000000000000000000000000000000000000000000000000000000000000
 `
 	if got := nativeText(t, l); got != want {

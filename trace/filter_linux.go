@@ -17,7 +17,7 @@ import (
 // stricter answer: one that lets through only numbers that are in the table, and one
 // that refuses some calls and asks about those that change files.
 func filters() ([][]byte, error) {
-	watch, unknown, err := watchFilter()
+	watch, unknown, err := watchFilter(true)
 	if err != nil {
 		return nil, fmt.Errorf("make a seccomp filter: %w", err)
 	}
@@ -65,27 +65,28 @@ func watchMasked(f *seccomp.ScmpFilter, number seccomp.ScmpSyscall, arg uint, ma
 }
 
 // watchFilter makes one program for all ways into this machine's kernel, and tells
-// the i386 numbers that this libseccomp can not make rules of. A call by another way
-// (x32) is ENOSYS.
-func watchFilter() (program []byte, unknown []int, err error) {
+// the i386 numbers that this libseccomp can not make rules of. If it refuses, it
+// refuses what the table says, and a call by another way (x32) is ENOSYS; else it only
+// asks.
+func watchFilter(refuses bool) (program []byte, unknown []int, err error) {
 	all, err := seccomp.NewFilter(seccomp.ActAllow)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer all.Release()
-	if err := configure(all); err != nil {
+	if err := configure(all, refuses); err != nil {
 		return nil, nil, err
 	}
 	native := archX86_64
 	if runtime.GOARCH == "arm64" {
 		native = archARM64
 	}
-	if _, err := addCalls(all, native); err != nil {
+	if _, err := addCalls(all, native, refuses); err != nil {
 		return nil, nil, err
 	}
 	if native == archX86_64 {
 		var old *seccomp.ScmpFilter
-		if old, unknown, err = filterI386(); err == nil {
+		if old, unknown, err = filterI386(refuses); err == nil {
 			err = all.Merge(old)
 		}
 		if err != nil {
@@ -96,18 +97,22 @@ func watchFilter() (program []byte, unknown []int, err error) {
 	return program, unknown, err
 }
 
-func configure(f *seccomp.ScmpFilter) error {
-	if err := f.SetBadArchAction(seccomp.ActErrno.SetReturnCode(int16(unix.ENOSYS))); err != nil {
+func configure(f *seccomp.ScmpFilter, refuses bool) error {
+	other := seccomp.ActAllow
+	if refuses {
+		other = seccomp.ActErrno.SetReturnCode(int16(unix.ENOSYS))
+	}
+	if err := f.SetBadArchAction(other); err != nil {
 		return err
 	}
 	return f.SetOptimize(2) // a binary tree; the default is one comparison after the other
 }
 
-func filterI386() (f *seccomp.ScmpFilter, unknown []int, err error) {
+func filterI386(refuses bool) (f *seccomp.ScmpFilter, unknown []int, err error) {
 	if f, err = seccomp.NewFilter(seccomp.ActAllow); err != nil {
 		return nil, nil, err
 	}
-	err = configure(f)
+	err = configure(f, refuses)
 	if err == nil {
 		err = f.AddArch(seccomp.ArchX86)
 	}
@@ -115,17 +120,17 @@ func filterI386() (f *seccomp.ScmpFilter, unknown []int, err error) {
 		err = f.RemoveArch(seccomp.ArchAMD64)
 	}
 	if err == nil {
-		unknown, err = addCalls(f, archI386)
+		unknown, err = addCalls(f, archI386, refuses)
 	}
 	return f, unknown, err
 }
 
 // addCalls adds all calls that an architecture has. Those of i386 go by name, and
 // some names are too new for this libseccomp.
-func addCalls(f *seccomp.ScmpFilter, a arch) (unknown []int, err error) {
+func addCalls(f *seccomp.ScmpFilter, a arch, refuses bool) (unknown []int, err error) {
 	for i := range calls {
 		c := &calls[i]
-		if c.numbers[a] < 0 || c.verb == verbPass {
+		if _, refused := refusals[c.verb]; c.numbers[a] < 0 || c.verb == verbPass || refused && !refuses {
 			continue
 		}
 		number := seccomp.ScmpSyscall(c.numbers[a])

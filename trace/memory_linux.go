@@ -19,8 +19,8 @@ const pageSize = 4096 // or more: to read less at once does no harm
 
 // peekPath reads a path that ends in NUL. No read goes beyond a page, since the
 // next one may not be there.
-func (r *recorder) peekPath(tid uint32, address uint64) (string, error) {
-	buf := r.path[:]
+func (t *tracee) peekPath(address uint64) (string, error) {
+	tid, buf := t.TID, t.buf[:]
 	for have := 0; have < len(buf); {
 		at := address + uint64(have)
 		want := min(pageSize-int(at%pageSize), len(buf)-have)

@@ -84,7 +84,7 @@ type run struct {
 	programs [][]byte
 
 	recorder *recorder
-	server   *server
+	server   *sandbox.Server
 	started  bool
 	began    time.Time
 }
@@ -95,6 +95,12 @@ func (r *run) run(ctx context.Context) (*capture.Result, error) {
 		return nil, err
 	}
 	defer r.recorder.paths.close()
+	if r.cmd.Provenance {
+		if r.recorder.programs, err = newPrograms(); err != nil {
+			return nil, err
+		}
+		defer r.recorder.programs.Close() //nolint:errcheck // nothing was written
+	}
 	exit, err := r.execute(ctx)
 	if err != nil {
 		return nil, err
@@ -125,6 +131,9 @@ func (r *run) run(ctx context.Context) (*capture.Result, error) {
 	if err != nil {
 		return nil, errors.Join(err, k.close())
 	}
+	if r.cmd.Provenance {
+		r.recorder.programs.Mark(list)
+	}
 	list.Notes = append(r.notes(exit), list.Notes...)
 	remove := closer(func() error { return errors.Join(k.close(), r.journal.remove()) })
 	return &capture.Result{List: list, Tree: k, ExitCode: exit.Code, Blind: blind, Closer: remove}, nil
@@ -143,7 +152,7 @@ func (r *run) execute(ctx context.Context) (*sandbox.Exit, error) {
 	}
 	var serveErr error
 	files := sandbox.Files{Stdin: r.cmd.Stdin, Stdout: r.cmd.Stdout, Stderr: r.cmd.Stderr}
-	files.Listener = func(listener *os.File) { r.server, serveErr = serve(listener, r.recorder.decide) }
+	files.Listener = func(listener *os.File) { r.server, serveErr = sandbox.Serve(listener, r.recorder.decide) }
 	r.recorder.noNewPrivileges = !sandbox.MayFilter()
 	r.started, r.began = true, time.Now()
 	if r.cmd.Started != nil {
@@ -151,7 +160,7 @@ func (r *run) execute(ctx context.Context) (*sandbox.Exit, error) {
 	}
 	exit, err := sandbox.Run(ctx, plan, files)
 	if r.server != nil {
-		serveErr = r.server.close()
+		serveErr = r.server.Close()
 	}
 	var start *sandbox.ExecError
 	if errors.As(err, &start) {
@@ -287,10 +296,10 @@ func (m *Method) Probe(ctx context.Context) error {
 		return &capture.Unavailable{Reason: err}
 	}
 	asked := false
-	var s *server
+	var s *sandbox.Server
 	var serveErr error
 	files := sandbox.Files{Listener: func(listener *os.File) {
-		s, serveErr = serve(listener, func(*question) unix.Errno {
+		s, serveErr = sandbox.Serve(listener, func(*sandbox.Question) unix.Errno {
 			asked = true
 			return 0
 		})
@@ -302,7 +311,7 @@ func (m *Method) Probe(ctx context.Context) error {
 	plan := sandbox.Plan{Args: []string{self}, Env: []string{probeVariable + "=1"}, Dir: "/", Bare: true, Filters: programs, HostSockets: true}
 	_, err = sandbox.Run(ctx, plan, files)
 	if s != nil {
-		serveErr = s.close()
+		serveErr = s.Close()
 	}
 	switch {
 	case ctx.Err() != nil:

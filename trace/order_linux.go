@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/internal/sandbox"
 )
 
 // What a path means is looked up twice, by us and then by the kernel. In between, a
@@ -17,7 +19,7 @@ import (
 
 // A passed call was let through, and may not be over yet.
 type passed struct {
-	*question
+	*sandbox.Question
 	shifts bool
 	since  time.Time
 }
@@ -29,8 +31,8 @@ func (c *call) shifts() bool {
 
 // await waits for calls of other threads. That a thread asks again means that its own
 // last call is over.
-func (r *recorder) await(c *call, q *question) {
-	delete(r.passed, q.tid)
+func (r *recorder) await(c *call, q *sandbox.Question) {
+	delete(r.passed, q.TID)
 	if !c.shifts() && r.shifting == 0 {
 		return
 	}
@@ -48,9 +50,9 @@ func (r *recorder) await(c *call, q *question) {
 }
 
 // let notes a call that is about to be let through.
-func (r *recorder) let(c *call, q *question) {
+func (r *recorder) let(c *call, q *sandbox.Question) {
 	p := passed{q, c.shifts(), time.Now()}
-	r.passed[q.tid] = p
+	r.passed[q.TID] = p
 	if p.shifts {
 		r.shifting++
 	}
@@ -73,7 +75,7 @@ func (p *passed) awaitEnd() bool {
 	}
 	began, start := p.runTime(), time.Now()
 	for {
-		text, err := os.ReadFile(procPath(p.tid, "syscall"))
+		text, err := os.ReadFile(procPath(p.TID, "syscall"))
 		if err != nil {
 			return true
 		}
@@ -93,14 +95,14 @@ func (p *passed) awaitEnd() bool {
 
 // text is what proc_pid_syscall(5) begins with in this call.
 func (p *passed) text() string {
-	a := &p.args
-	return fmt.Sprintf("%d 0x%x 0x%x 0x%x 0x%x 0x%x 0x%x ", p.nr, a[0], a[1], a[2], a[3], a[4], a[5])
+	a := &p.Args
+	return fmt.Sprintf("%d 0x%x 0x%x 0x%x 0x%x 0x%x 0x%x ", p.Number, a[0], a[1], a[2], a[3], a[4], a[5])
 }
 
 // runTime is how long a thread was on a processor; 0 where the kernel does not tell
 // (proc_pid_schedstat).
 func (p *passed) runTime() time.Duration {
-	text, _ := os.ReadFile(procPath(p.tid, "schedstat"))
+	text, _ := os.ReadFile(procPath(p.TID, "schedstat"))
 	var ns int64
 	_, _ = fmt.Sscan(string(text), &ns)
 	return time.Duration(ns)

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/internal/sandbox"
 )
 
 // A recorder answers questions: what is about to be changed goes into the journal
@@ -17,10 +19,11 @@ type recorder struct {
 	*past
 	journal *journal
 	paths   *resolver
-	calls   map[uint32][]*call
 	dirs    map[key]*directory
 	ours    map[key]bool // directories of the journal
 	path    [unix.PathMax]byte
+
+	programs *programs // or nil
 
 	passed   map[uint32]passed // by thread
 	shifting int               // how many of them shift
@@ -32,11 +35,8 @@ type recorder struct {
 
 func newRecorder(j *journal) (*recorder, error) {
 	r := &recorder{
-		past: newPast(), journal: j, calls: make(map[uint32][]*call), dirs: make(map[key]*directory),
+		past: newPast(), journal: j, dirs: make(map[key]*directory),
 		passed: make(map[uint32]passed), ours: make(map[key]bool), refused: make(map[string]int), setID: make(map[string]bool),
-	}
-	for audit, a := range audits {
-		r.calls[audit] = numbered(a)
 	}
 	for _, dir := range []string{"", "/log", "/kept", "/after"} {
 		k, _, err := keyOf(unix.AT_FDCWD, j.path+dir)
@@ -51,12 +51,11 @@ func newRecorder(j *journal) (*recorder, error) {
 }
 
 // decide answers a question.
-func (r *recorder) decide(q *question) unix.Errno {
-	by := r.calls[q.audit]
-	if q.nr < 0 || int(q.nr) >= len(by) || by[q.nr] == nil {
+func (r *recorder) decide(q *sandbox.Question) unix.Errno {
+	c := find(q)
+	if c == nil {
 		return unix.ENOSYS
 	}
-	c := by[q.nr]
 	if c.name == "socketcall" {
 		return 0
 	}
@@ -91,45 +90,18 @@ func (e *lostError) Error() string { return fmt.Sprintf("%q could not be kept: %
 func (e *lostError) Unwrap() error { return e.err }
 
 // record records what a call is about to change.
-func (r *recorder) record(c *call, q *question) error {
-	v, err := r.paths.view(q.tid)
+func (r *recorder) record(c *call, q *sandbox.Question) error {
+	v, err := r.paths.view(q.TID)
 	if err != nil {
 		return err
 	}
 	defer v.close()
-	t := &tracee{recorder: r, view: v, call: c, question: q}
-	switch c.verb {
-	case verbOpen:
-		flags := uint64(unix.O_CREAT | unix.O_WRONLY | unix.O_TRUNC) // creat(2)
-		if c.flags >= 0 {
-			flags = q.args[c.flags]
-		}
-		return t.open(flags)
-	case verbOpen2:
-		return t.open2()
-	case verbName:
-		return t.at(0, r.touchName)
-	case verbRename:
-		return t.rename()
-	case verbLink:
-		return t.link()
-	case verbMeta:
-		return t.meta()
-	case verbLmeta:
-		return t.at(0, r.touchAttributes)
-	case verbWrite:
-		return t.at(0, func(s spot) error { return t.followed(s, r.touchContent) })
-	case verbBind:
-		return t.bind()
-	case verbIoctl:
-		return t.ioctl()
-	case verbExec:
-		return t.exec()
-	case verbChroot:
-		r.paths.chrooted = true
-		return nil
+	t := &tracee{observer: r, view: v, call: c, Question: q, buf: &r.path}
+	if r.programs != nil {
+		t.observer = &both{r, r.programs}
+		r.programs.calls(t)
 	}
-	return unix.ENOSYS
+	return t.tell()
 }
 
 // touchName records that a name may come, go, or become another file's.
@@ -190,6 +162,9 @@ func (r *recorder) touchName(s spot) error {
 
 // touchAttributes records that attributes of what has the name itself may change.
 func (r *recorder) touchAttributes(s spot) error { return r.touchInode(s, keepNothing) }
+
+// touchLinks records that a link count may change, which is an attribute.
+func (r *recorder) touchLinks(s spot) error { return r.touchInode(s, keepNothing) }
 
 // touchContent records that the content of a regular file may change.
 func (r *recorder) touchContent(s spot) error { return r.touchInode(s, keepCopy) }
@@ -423,4 +398,64 @@ func lstat(s spot) (e entry, err error) {
 		e, _, err = capture.LstatQuick(s.dir, name)
 	}
 	return e, err
+}
+
+// renamed records the moves of directories.
+func (r *recorder) renamed(from, to spot, exchange bool) error {
+	if err := r.move(from, to); err != nil || !exchange {
+		return err
+	}
+	return r.move(to, from)
+}
+
+// move records that a spot, if it is a directory, goes to another one.
+func (r *recorder) move(from, to spot) error {
+	if from.name == "" || to.name == "" {
+		return nil
+	}
+	k, st, err := keyOf(from.dir, from.name)
+	if err != nil || !isType(&st, unix.S_IFDIR) {
+		return err
+	}
+	m := move{}
+	for _, side := range []struct {
+		spot
+		path *string
+	}{{from, &m.from}, {to, &m.to}} {
+		dir, err := pathOf(side.dir)
+		if err != nil {
+			return err
+		}
+		*side.path = path.Join(dir, side.name)
+	}
+	if below(r.journal.path, m.from) {
+		return unix.EBUSY
+	}
+	if err := errors.Join(r.journal.addSpares(), r.journal.addMove(m)); err != nil {
+		return &lostError{m.from[1:], err}
+	}
+	if v := r.volumes[k.dev]; v != nil && v.wait {
+		r.journal.wait = true
+	}
+	r.moves = append(r.moves, m)
+	return nil
+}
+
+// execute notes programs that the filter keeps from running with other ids.
+func (r *recorder) execute(t *tracee) error {
+	if !r.noNewPrivileges {
+		return nil
+	}
+	s, name, err := t.spot(0)
+	if err != nil {
+		return nil //nolint:nilerr // it is the kernel's to say
+	}
+	defer s.close()
+	_ = t.followed(s, func(s spot) error {
+		if _, st, err := keyOf(s.dir, s.name); err == nil && isType(&st, unix.S_IFREG) && st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+			r.setID[name] = true
+		}
+		return nil
+	})
+	return nil
 }

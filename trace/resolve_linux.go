@@ -32,8 +32,20 @@ type view struct {
 type resolver struct {
 	root     int
 	rootKey  key
-	proc     uint64 // device of /proc
-	chrooted bool   // somebody may have another root
+	proc     uint64          // device of our /proc
+	procs    map[uint64]bool // devices, and whether they are such
+	chrooted bool            // somebody may have another root
+}
+
+// isProc reports whether what is open is in a /proc: each pid namespace has its own.
+func (r *resolver) isProc(fd int, device uint64) bool {
+	is, known := r.procs[device]
+	if !known {
+		var st unix.Statfs_t
+		is = unix.Fstatfs(fd, &st) == nil && st.Type == unix.PROC_SUPER_MAGIC
+		r.procs[device] = is
+	}
+	return is
 }
 
 func newResolver() (*resolver, error) {
@@ -50,7 +62,7 @@ func newResolver() (*resolver, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	return &resolver{root: fd, rootKey: k, proc: proc.dev}, nil
+	return &resolver{root: fd, rootKey: k, proc: proc.dev, procs: make(map[uint64]bool)}, nil
 }
 
 func (r *resolver) close() { unix.Close(r.root) }
@@ -118,21 +130,24 @@ func (v *view) resolve(dirfd int32, name string) (spot, error) {
 
 // from finds a spot beginning at an open directory.
 func (v *view) from(base int, name string) (spot, error) {
-	if v.apart {
-		return v.walk(base, name)
-	}
 	parent, last := splitPath(name)
-	fd, err := unix.Openat2(base, parent, &unix.OpenHow{
-		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_MAGICLINKS,
-	})
-	if err == unix.ELOOP {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_MAGICLINKS}
+	switch {
+	case v.apart && name[0] == '/':
+		base, how.Resolve = v.root, how.Resolve|unix.RESOLVE_IN_ROOT
+	case v.apart: // and where it leads out, or to another root's
+		how.Resolve |= unix.RESOLVE_BENEATH
+	}
+	fd, err := unix.Openat2(base, parent, &how)
+	// In the /proc of another pid namespace we have no "self": ENOENT.
+	if err == unix.ELOOP || v.apart && (err == unix.EXDEV || err == unix.EAGAIN || err == unix.ENOENT) {
 		return v.walk(base, name)
 	}
 	if err != nil {
 		return spot{}, err
 	}
 	k, _, err := keyOf(fd, "")
-	if err == nil && k.dev != v.resolv.proc {
+	if err == nil && !v.resolv.isProc(fd, k.dev) {
 		return spot{fd, last}, nil
 	}
 	unix.Close(fd)
@@ -209,34 +224,58 @@ func (v *view) behind(s spot) (spot, error) {
 	if err != nil {
 		return spot{}, err
 	}
-	return spotOf(fd)
+	return v.spotOf(fd)
 }
 
 // readLink returns the text of a symlink, or says that it is a magic one. The links
 // "self" and "thread-self" of /proc mean the tracee.
 func (v *view) readLink(dir int, name string) (text string, magic bool, err error) {
+	k, _, err := keyOf(dir, "")
+	if err != nil {
+		return "", false, err
+	}
+	isProc := v.resolv.isProc(dir, k.dev)
+	if isProc && k.ino == procRoot {
+		switch name {
+		case "self":
+			return v.process(k.dev, "Tgid", "NStgid"), false, nil
+		case "thread-self":
+			return v.process(k.dev, "Tgid", "NStgid") + "/task/" + v.process(k.dev, "Pid", "NSpid"), false, nil
+		}
+	}
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(dir, name, buf)
 	if err != nil {
 		return "", false, err
 	}
-	text = string(buf[:n])
-	if text == "" {
+	if text = string(buf[:n]); text == "" {
 		return "", false, unix.ENOENT
 	}
-	k, _, err := keyOf(dir, "")
-	if err != nil || k.dev != v.resolv.proc {
-		return text, false, err
+	return text, isProc && name != "mounts" && name != "net", nil
+}
+
+// procRoot is the inode number of the root of a /proc (linux/proc_ns.h).
+const procRoot = 1
+
+// process returns the tracee's number in a /proc: one line of its status, or, if it is
+// the /proc of another pid namespace, which is the tracee's then, the last word of
+// another line.
+func (v *view) process(device uint64, ours, theirs string) string {
+	b, err := os.ReadFile(procPath(v.tid, "status"))
+	if err != nil {
+		return "0" // it is gone, and so is what it asked for
 	}
-	switch {
-	case name == "self" && isNumber(text):
-		return strconv.Itoa(threadGroup(v.tid)), false, nil
-	case name == "thread-self":
-		return strconv.Itoa(threadGroup(v.tid)) + "/task/" + strconv.FormatUint(uint64(v.tid), 10), false, nil
-	case name == "mounts" || name == "net":
-		return text, false, nil
+	line := ours
+	if device != v.resolv.proc {
+		line = theirs
 	}
-	return text, true, nil
+	_, rest, _ := strings.Cut(string(b), "\n"+line+":")
+	rest, _, _ = strings.Cut(rest, "\n")
+	words := strings.Fields(rest)
+	if len(words) == 0 {
+		return "0"
+	}
+	return words[len(words)-1]
 }
 
 func isNumber(s string) bool {
@@ -244,24 +283,9 @@ func isNumber(s string) bool {
 	return err == nil
 }
 
-// threadGroup is the process of a thread (proc_pid_status(5)); 0 if it is gone.
-func threadGroup(tid uint32) int {
-	b, err := os.ReadFile(procPath(tid, "status"))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(b), "\nTgid:\t")
-	number, _, _ := strings.Cut(rest, "\n")
-	n, err := strconv.Atoi(number)
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
 // spotOf is the spot of something open, by the name it was opened by. It takes over
 // the descriptor.
-func spotOf(fd int) (spot, error) {
+func (v *view) spotOf(fd int) (spot, error) {
 	k, st, err := keyOf(fd, "")
 	if err != nil || isType(&st, unix.S_IFDIR) {
 		return spot{fd, ""}, err
@@ -274,16 +298,21 @@ func spotOf(fd int) (spot, error) {
 	if !path.IsAbs(full) {
 		return spot{}, errNameless
 	}
-	dir, err := openPath(unix.AT_FDCWD, path.Dir(full), unix.O_DIRECTORY)
-	if err != nil {
-		return spot{}, errNameless
-	}
-	s := spot{dir, path.Base(full)}
-	if now, _, err := keyOf(dir, s.name); err != nil || now != k {
+	// In a mount namespace of its own, the tracee's root is the one that is meant.
+	for _, root := range []int{v.resolv.root, v.root} {
+		dir, err := unix.Openat2(root, path.Dir(full), &unix.OpenHow{
+			Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+		})
+		if err != nil {
+			continue
+		}
+		s := spot{dir, path.Base(full)}
+		if now, _, err := keyOf(dir, s.name); err == nil && now == k {
+			return s, nil
+		}
 		s.close()
-		return spot{}, errNameless
 	}
-	return s, nil
+	return spot{}, errNameless
 }
 
 // errNameless says that something open has no name (any more): a pipe, an unlinked

@@ -29,3 +29,5 @@ type anew struct{ Method }
 func (*anew) MakesAnew() {}
 
 func TestSuite(t *testing.T) { capturetest.Run(t, &anew{}) }
+
+func TestProvenance(t *testing.T) { capturetest.Provenance(t, &Method{}, true) }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/internal/sandbox"
 )
 
 // The file has a line a system call: its name, its numbers on x86-64, i386 and
@@ -141,4 +143,22 @@ func numbered(a arch) []*call {
 		by[n] = &calls[i]
 	}
 	return by
+}
+
+// byNumber are the calls by AUDIT_ARCH value and number.
+var byNumber = func() map[uint32][]*call {
+	by := make(map[uint32][]*call)
+	for audit, a := range audits {
+		by[audit] = numbered(a)
+	}
+	return by
+}()
+
+// find returns the call that is asked about; nil if it is in no table.
+func find(q *sandbox.Question) *call {
+	by := byNumber[q.Arch]
+	if q.Number < 0 || int(q.Number) >= len(by) {
+		return nil
+	}
+	return by[q.Number]
 }

@@ -2,30 +2,77 @@ package trace
 
 import (
 	"encoding/binary"
-	"errors"
-	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandbox-install/sandbox-install/internal/sandbox"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
 type entry = plist.Entry
 
-// A tracee is a thread that asks about a call.
+// A tracee is a thread that asks about a call. What that is about to change, its
+// observer is told.
 type tracee struct {
-	*recorder
+	observer
 	*view
 	*call
-	*question
+	*sandbox.Question
+	buf *[unix.PathMax]byte
+}
+
+// An observer is told what a call is about to change. An error refuses the call.
+type observer interface {
+	touchName(s spot) error       // a name may come, go, or become another file's
+	touchAttributes(s spot) error // attributes of what has the name itself
+	touchContent(s spot) error    // content of what has the name itself
+	touchLinks(s spot) error      // how many names it has
+	renamed(from, to spot, exchange bool) error
+	execute(t *tracee) error
+}
+
+// tell decodes the call.
+func (t *tracee) tell() error {
+	switch t.verb {
+	case verbOpen:
+		flags := uint64(unix.O_CREAT | unix.O_WRONLY | unix.O_TRUNC) // creat(2)
+		if t.call.flags >= 0 {
+			flags = t.Args[t.call.flags]
+		}
+		return t.open(flags)
+	case verbOpen2:
+		return t.open2()
+	case verbName:
+		return t.at(0, t.touchName)
+	case verbRename:
+		return t.rename()
+	case verbLink:
+		return t.link()
+	case verbMeta:
+		return t.meta()
+	case verbLmeta:
+		return t.at(0, t.touchAttributes)
+	case verbWrite:
+		return t.at(0, func(s spot) error { return t.followed(s, t.touchContent) })
+	case verbBind:
+		return t.bind()
+	case verbIoctl:
+		return t.ioctl()
+	case verbExec:
+		return t.execute(t)
+	case verbChroot:
+		t.resolv.chrooted = true
+		return nil
+	}
+	return unix.ENOSYS
 }
 
 func (t *tracee) dirfd(o operand) int32 {
 	if o.dir < 0 {
 		return unix.AT_FDCWD
 	}
-	return int32(t.args[o.dir])
+	return int32(t.Args[o.dir])
 }
 
 // flagWord is the call's flags; 0 if it has none.
@@ -33,14 +80,14 @@ func (t *tracee) flagWord() uint64 {
 	if t.call.flags < 0 {
 		return 0
 	}
-	return t.args[t.call.flags]
+	return t.Args[t.call.flags]
 }
 
 // spot finds where an operand leads, without following its last component, but for
 // a slash after it. It returns the path's text, too.
 func (t *tracee) spot(n int) (spot, string, error) {
 	o := t.operands[n]
-	name, err := t.peekPath(t.question.tid, t.args[o.path])
+	name, err := t.peekPath(t.Args[o.path])
 	if err != nil {
 		return spot{}, "", err
 	}
@@ -126,7 +173,7 @@ func (t *tracee) touchNew(s spot) error {
 // ours does not; to record too much does no harm.
 func (t *tracee) open2() error {
 	var how [24]byte // struct open_how: flags, mode, resolve
-	if n, err := peek(t.question.tid, t.args[2], how[:]); err != nil || n < len(how) {
+	if n, err := peek(t.TID, t.Args[2], how[:]); err != nil || n < len(how) {
 		return unix.EFAULT
 	}
 	flags, resolve := binary.NativeEndian.Uint64(how[:]), binary.NativeEndian.Uint64(how[16:])
@@ -141,9 +188,9 @@ func (t *tracee) open2() error {
 		return err
 	}
 	inside := *t
-	inside.view = &view{tid: t.question.tid, root: root, apart: true, resolv: t.resolv}
+	inside.view = &view{tid: t.TID, root: root, apart: true, resolv: t.resolv}
 	defer inside.view.close()
-	name, err := t.peekPath(t.question.tid, t.args[1])
+	name, err := t.peekPath(t.Args[1])
 	if err != nil {
 		return err
 	}
@@ -177,43 +224,7 @@ func (t *tracee) rename() error {
 	if err := t.touchName(to); err != nil {
 		return err
 	}
-	if err := t.move(from, to); err != nil || t.flagWord()&unix.RENAME_EXCHANGE == 0 {
-		return err
-	}
-	return t.move(to, from)
-}
-
-// move records that a spot, if it is a directory, goes to another one.
-func (t *tracee) move(from, to spot) error {
-	if from.name == "" || to.name == "" {
-		return nil
-	}
-	k, st, err := keyOf(from.dir, from.name)
-	if err != nil || !isType(&st, unix.S_IFDIR) {
-		return err
-	}
-	m := move{}
-	for _, side := range []struct {
-		spot
-		path *string
-	}{{from, &m.from}, {to, &m.to}} {
-		dir, err := pathOf(side.dir)
-		if err != nil {
-			return err
-		}
-		*side.path = path.Join(dir, side.name)
-	}
-	if below(t.journal.path, m.from) {
-		return unix.EBUSY
-	}
-	if err := errors.Join(t.journal.addSpares(), t.journal.addMove(m)); err != nil {
-		return &lostError{m.from[1:], err}
-	}
-	if v := t.volumes[k.dev]; v != nil && v.wait {
-		t.journal.wait = true
-	}
-	t.moves = append(t.moves, m)
-	return nil
+	return t.renamed(from, to, t.flagWord()&unix.RENAME_EXCHANGE != 0)
 }
 
 // below reports whether a path is dir or in it.
@@ -233,15 +244,15 @@ func (t *tracee) link() error {
 
 func (t *tracee) linkSource() error {
 	if t.flagWord()&unix.AT_EMPTY_PATH != 0 {
-		if name, err := t.peekPath(t.question.tid, t.args[t.operands[0].path]); err == nil && name == "" {
-			return t.opened(t.dirfd(t.operands[0]))
+		if name, err := t.peekPath(t.Args[t.operands[0].path]); err == nil && name == "" {
+			return t.opened(t.dirfd(t.operands[0]), t.touchLinks)
 		}
 	}
 	touch := func(s spot) error {
 		if _, _, err := keyOf(s.dir, s.name); err != nil {
 			return err
 		}
-		return t.touchAttributes(s)
+		return t.touchLinks(s)
 	}
 	return t.at(0, func(s spot) error {
 		if t.flagWord()&unix.AT_SYMLINK_FOLLOW != 0 {
@@ -254,12 +265,12 @@ func (t *tracee) linkSource() error {
 // meta records a change of attributes, by a path, or by a descriptor alone.
 func (t *tracee) meta() error {
 	o := t.operands[0]
-	if o.path < 0 || t.args[o.path] == 0 {
-		return t.opened(t.dirfd(o))
+	if o.path < 0 || t.Args[o.path] == 0 {
+		return t.opened(t.dirfd(o), t.touchAttributes)
 	}
 	s, name, err := t.spot(0)
 	if name == "" && t.flagWord()&unix.AT_EMPTY_PATH != 0 {
-		return t.opened(t.dirfd(o))
+		return t.opened(t.dirfd(o), t.touchAttributes)
 	}
 	if err != nil {
 		return err
@@ -271,13 +282,13 @@ func (t *tracee) meta() error {
 	return t.followed(s, t.touchAttributes)
 }
 
-// opened records a change of attributes of something open.
-func (t *tracee) opened(fd int32) error {
+// opened does something to what is open.
+func (t *tracee) opened(fd int32, do func(spot) error) error {
 	base, err := t.base(fd)
 	if err != nil {
 		return err
 	}
-	s, err := spotOf(base)
+	s, err := t.spotOf(base)
 	if err == errNameless { // if it was there before, its inode was recorded when it lost its name
 		return nil
 	}
@@ -285,13 +296,13 @@ func (t *tracee) opened(fd int32) error {
 		return err
 	}
 	defer s.close()
-	return t.touchAttributes(s)
+	return do(s)
 }
 
 // bind records the name that a unix socket gets (unix(7)).
 func (t *tracee) bind() error {
 	var address [unix.SizeofSockaddrUnix]byte
-	n, err := peek(t.question.tid, t.args[1], address[:min(uint64(len(address)), t.args[2])])
+	n, err := peek(t.TID, t.Args[1], address[:min(uint64(len(address)), t.Args[2])])
 	if err != nil {
 		return err
 	}
@@ -326,30 +337,11 @@ var harmless = map[uint32]bool{
 // ioctl records requests that set inode flags. Others of their kind are refused as
 // by a file system that does not know them.
 func (t *tracee) ioctl() error {
-	switch request := uint32(t.args[1]); {
+	switch request := uint32(t.Args[1]); {
 	case request == unix.FS_IOC_SETFLAGS, request == fsIocSetFlags32, request == fsIocFsSetXattr:
-		return t.opened(int32(t.args[0]))
+		return t.opened(int32(t.Args[0]), t.touchAttributes)
 	case harmless[request]:
 		return nil
 	}
 	return unix.ENOTTY
-}
-
-// exec notes programs that the filter keeps from running with other ids.
-func (t *tracee) exec() error {
-	if !t.noNewPrivileges {
-		return nil
-	}
-	s, name, err := t.spot(0)
-	if err != nil {
-		return nil //nolint:nilerr // it is the kernel's to say
-	}
-	defer s.close()
-	_ = t.followed(s, func(s spot) error {
-		if _, st, err := keyOf(s.dir, s.name); err == nil && isType(&st, unix.S_IFREG) && st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
-			t.setID[name] = true
-		}
-		return nil
-	})
-	return nil
 }

@@ -67,6 +67,9 @@ const (
 	partVariable  = "CAPTURETEST_PART" // "before" or "run"
 )
 
+// provenanceVariable has all scenes captured with provenance, which is to change nothing.
+const provenanceVariable = "CAPTURETEST_PROVENANCE"
+
 // badScene is the exit status of a scene in which a verb failed.
 const badScene = 99
 
@@ -261,6 +264,7 @@ func (s *Scene) captured(t *testing.T, m capture.Method, dir string) *capture.Re
 	r, err := m.Run(ctx, capture.Command{
 		Args: []string{self}, Env: s.env("run"), Dir: dir,
 		Stdin: null, Stdout: os.Stderr, Stderr: os.Stderr,
+		Provenance: os.Getenv(provenanceVariable) != "",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,8 @@ type packFlags struct {
 	rebase   rebaseOption
 	asJSON   bool
 	epoch    time.Time // from SOURCE_DATE_EPOCH; zero if not set
+
+	provenance string // of "run"
 }
 
 func (f *packFlags) register(cmd *cobra.Command) {
@@ -181,7 +184,11 @@ func (f *packFlags) pack(ctx context.Context, stdio *stdio, s *summary, files ca
 	files.list.Brief()
 	base := filepath.Join(f.dir, f.name+"-"+f.version)
 	tarName := base + f.compress.Suffix()
-	tar, err := f.writeTar(ctx, stdio, tarName, files, false)
+	inTar := files
+	if f.provenance != provenanceTarball { // two methods are to make the same tarball
+		inTar.list = withoutProvenance(files.list)
+	}
+	tar, err := f.writeTar(ctx, stdio, tarName, inTar, false)
 	if err != nil {
 		return err
 	}
@@ -212,6 +219,19 @@ func (f *packFlags) pack(ctx context.Context, stdio *stdio, s *summary, files ca
 	}
 	s.Files = []string{base + ".plist", tarName}
 	return s.print(stdio, f.asJSON)
+}
+
+// withoutProvenance returns a list that does not tell who wrote what.
+func withoutProvenance(l *plist.List) *plist.List {
+	if !slices.ContainsFunc(l.Entries, func(e plist.Entry) bool { return e.By != nil }) {
+		return l
+	}
+	out := *l
+	out.Entries = slices.Clone(l.Entries)
+	for i := range out.Entries {
+		out.Entries[i].By = nil
+	}
+	return &out
 }
 
 // formatAuto is the text form that porters know, if it can hold all names.

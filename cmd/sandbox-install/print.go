@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +26,10 @@ func printCommand(stdio *stdio) *cobra.Command {
 
 With --changes it prints a record a path, OP<TAB>/ABSOLUTE/PATH, for scripts. OP is
 A (added), M (content modified), m (only metadata), T (another type) or D (deleted).
-Records end in a newline, or with -0 in a NUL byte.`,
+Records end in a newline, or with -0 in a NUL byte.
+
+With --by-program it prints the paths below the program that wrote them last, as a run
+with --provenance saw it: its argv[0], then who started it, up to the command.`,
 		Args: exactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			l, err := readList(args[0])
@@ -35,13 +40,16 @@ Records end in a newline, or with -0 in a NUL byte.`,
 		},
 	}
 	flags.register(cmd)
+	cmd.Flags().BoolVar(&flags.byProgram, "by-program", false, "group the paths by the programs that wrote them")
+	cmd.MarkFlagsMutuallyExclusive("by-program", "changes")
+	cmd.MarkFlagsMutuallyExclusive("by-program", "plist-format")
 	return cmd
 }
 
 // printFlags say how a list is printed. "plist print" and "diff" share them.
 type printFlags struct {
-	changes, null, all bool
-	format             *oneOf
+	changes, null, all, byProgram bool
+	format                        *oneOf
 }
 
 func (p *printFlags) register(cmd *cobra.Command) {
@@ -56,12 +64,15 @@ func (p *printFlags) register(cmd *cobra.Command) {
 
 // print prints a list that nobody needs afterwards.
 func (p *printFlags) print(w io.Writer, l *plist.List) error {
-	if p.changes {
-		end := byte('\n')
-		if p.null {
-			end = 0
-		}
+	end := byte('\n')
+	if p.null {
+		end = 0
+	}
+	switch {
+	case p.changes:
 		return printChanges(w, l, p.all, end)
+	case p.byProgram:
+		return printByProgram(w, l, p.all, end)
 	}
 	if !p.all {
 		l.Strip()
@@ -112,12 +123,42 @@ func printChanges(w io.Writer, l *plist.List, all bool, end byte) error {
 		if e.Changed == plist.ChangedLinks || !all && !e.Packed() {
 			continue
 		}
-		path := "/" + e.Path
-		if e.Path == "." {
-			path = "/"
-		}
 		// A bufio.Writer keeps its first error for Flush.
-		fmt.Fprintf(bw, "%c\t%s%c", changeLetter(e), path, end)
+		fmt.Fprintf(bw, "%c\t%s%c", changeLetter(e), absolute(e.Path), end)
+	}
+	return bw.Flush()
+}
+
+// absolute is an entry path as a process in the root would say it.
+func absolute(path string) string {
+	if path == "." {
+		return "/"
+	}
+	return "/" + path
+}
+
+// printByProgram writes the paths below the programs that wrote them, in the order in
+// which these first come in the list.
+func printByProgram(w io.Writer, l *plist.List, all bool, end byte) error {
+	var order []string
+	groups := make(map[string][]*plist.Entry)
+	for i := range l.Entries {
+		e := &l.Entries[i]
+		if !all && !e.Packed() {
+			continue
+		}
+		by := cmp.Or(strings.Join(e.By, " < "), "(nobody was seen)")
+		if groups[by] == nil {
+			order = append(order, by)
+		}
+		groups[by] = append(groups[by], e)
+	}
+	bw := bufio.NewWriter(w)
+	for _, by := range order {
+		fmt.Fprintf(bw, "%s%c", by, end)
+		for _, e := range groups[by] {
+			fmt.Fprintf(bw, "\t%c\t%s%c", changeLetter(e), absolute(e.Path), end)
+		}
 	}
 	return bw.Flush()
 }

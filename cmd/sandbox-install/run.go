@@ -27,6 +27,7 @@ type runFlags struct {
 	chdir      string
 	staging    string
 	saved      string
+	provenance *oneOf
 	shareRun   bool
 	keepFailed bool
 	verbose    bool
@@ -74,6 +75,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	f.method = &oneOf{"auto", methodNames()}
 	f.network = &oneOf{"host", []string{"host", "none"}}
 	f.isolate = &oneOf{"namespaces", []string{"namespaces", "container"}}
+	f.provenance = &oneOf{provenanceOff, []string{provenanceOff, provenanceList, provenanceTarball}}
 	fl := cmd.Flags()
 	fl.SetInterspersed(false) // flags after the command are the command's
 	fl.Var(f.method, "method", "capture method")
@@ -84,9 +86,11 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	fl.BoolVar(&f.shareRun, "share-run", false, "let the command reach host daemons through /run")
 	fl.Var(f.network, "network", "network of the command")
 	fl.Var(f.isolate, "isolate", "how far to keep the command from the machine")
+	fl.Var(f.provenance, "provenance", "record which program wrote each path last: in a native list, or also in the tarball's")
+	fl.Lookup("provenance").NoOptDefVal = provenanceList
 	fl.BoolVar(&f.keepFailed, "keep-failed", false, "write the files although the command failed")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "say which methods were passed over and why, and what is being done")
-	for name, words := range map[string]*oneOf{"method": f.method, "network": f.network, "isolate": f.isolate} {
+	for name, words := range map[string]*oneOf{"method": f.method, "network": f.network, "isolate": f.isolate, "provenance": f.provenance} {
 		must(cmd.RegisterFlagCompletionFunc(name, words.complete))
 	}
 	f.matrix.register(fl)
@@ -147,7 +151,8 @@ func (f *runFlags) command(args []string, dir, root string, stdio *stdio, step f
 		Args: args, Env: os.Environ(), Dir: dir,
 		Stdin: stdio.in, Stdout: stdio.out, Stderr: stdio.err,
 		Root: root, Staging: f.staging,
-		ShareRun: f.shareRun, NoNetwork: f.network.value == "none",
+		Provenance: f.provenance.value != provenanceOff,
+		ShareRun:   f.shareRun, NoNetwork: f.network.value == "none",
 		Started:  func() { commandRuns.Store(true) },
 		Ended:    func() { commandRuns.Store(false) },
 		Progress: step,
@@ -163,6 +168,13 @@ func (f *runFlags) command(args []string, dir, root string, stdio *stdio, step f
 	}
 	return c
 }
+
+// The values of --provenance.
+const (
+	provenanceOff     = "off"
+	provenanceList    = "list"
+	provenanceTarball = "tarball"
+)
 
 // workingDir is where the command starts, inside its root.
 func (f *runFlags) workingDir() (string, error) {
@@ -199,6 +211,7 @@ func (f *runFlags) finish(ctx context.Context, stdio *stdio, method capture.Meth
 			return err
 		}
 	}
+	f.pack.provenance = f.provenance.value
 	if err := f.pack.pack(ctx, stdio, s, capturedFiles{result.List, result.Tree, release}); err != nil {
 		return err
 	}

@@ -97,14 +97,6 @@ func filesCommand(stdio *stdio) *cobra.Command {
 	return cmd
 }
 
-// absolute is an entry path as a process in the root would say it.
-func absolute(path string) string {
-	if path == "." {
-		return "/"
-	}
-	return "/" + path
-}
-
 func ownerCommand(stdio *stdio) *cobra.Command {
 	f := &targetFlags{}
 	return f.register(&cobra.Command{

@@ -317,6 +317,11 @@ func (o *order) weaken() error {
 			return &StepError{"confine the command", err}
 		}
 	}
+	if len(o.Plan.Filters) > 0 {
+		if err := o.loadFilters(); err != nil {
+			return err
+		}
+	}
 	if err := o.dropCapabilities(); err != nil {
 		return &StepError{"drop capabilities", err}
 	}

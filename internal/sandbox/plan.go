@@ -23,9 +23,9 @@ type Plan struct {
 	// own, in need of no privilege.
 	Bare bool
 
-	// Filters, with Bare, are programs for seccomp(2), each an array of struct
-	// sock_filter, which the command and all it starts run under. The last one may
-	// ask: whom, Files.Listener is told.
+	// Filters are programs for seccomp(2), each an array of struct sock_filter, which
+	// the command and all it starts run under. The last one may ask: whom,
+	// Files.Listener is told.
 	Filters [][]byte
 
 	// Users, if not nil, has init begin in a user namespace, as its root.

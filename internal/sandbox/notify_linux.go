@@ -1,4 +1,4 @@
-package trace
+package sandbox
 
 import (
 	"errors"
@@ -10,16 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A question is struct seccomp_notif of linux/seccomp.h: a thread is about to make
-// a system call.
-type question struct {
-	id    uint64
-	tid   uint32 // in our pid namespace
-	_     uint32
-	nr    int32
-	audit uint32 // AUDIT_ARCH_*
-	_     uint64 // instruction pointer
-	args  [6]uint64
+// A Question is struct seccomp_notif of linux/seccomp.h: a thread is about to make a
+// system call.
+type Question struct {
+	ID     uint64
+	TID    uint32 // in our pid namespace
+	_      uint32
+	Number int32
+	Arch   uint32 // AUDIT_ARCH_*
+	_      uint64 // instruction pointer
+	Args   [6]uint64
 }
 
 // An answer is struct seccomp_notif_resp.
@@ -30,21 +30,21 @@ type answer struct {
 	flags uint32
 }
 
-// A server answers the questions of one listener, on a thread that does nothing else.
-type server struct {
+// A Server answers the questions of one listener, on a thread that does nothing else.
+type Server struct {
 	listener *os.File
 	stop     *os.File // closed to end it
 	wake     *os.File // its other end
 	done     chan error
 }
 
-// serve answers by decide, which returns 0 for a call that is to be made.
-func serve(listener *os.File, decide func(*question) unix.Errno) (*server, error) {
+// Serve answers by decide, which returns 0 for a call that is to be made.
+func Serve(listener *os.File, decide func(*Question) unix.Errno) (*Server, error) {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	s := &server{
+	s := &Server{
 		listener: listener, done: make(chan error, 1),
 		wake: os.NewFile(uintptr(pipe[0]), "wake"), stop: os.NewFile(uintptr(pipe[1]), "stop"),
 	}
@@ -56,7 +56,7 @@ func serve(listener *os.File, decide func(*question) unix.Errno) (*server, error
 	return s, nil
 }
 
-func (s *server) loop(decide func(*question) unix.Errno) error {
+func (s *Server) loop(decide func(*Question) unix.Errno) error {
 	listener := s.listener.Fd()
 	polled := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}, {Fd: int32(s.wake.Fd()), Events: unix.POLLIN}}
 	for {
@@ -77,8 +77,8 @@ func (s *server) loop(decide func(*question) unix.Errno) error {
 }
 
 // answerOne receives and answers. The asking thread may die at any time (ENOENT).
-func answerOne(listener uintptr, decide func(*question) unix.Errno) error {
-	var q question
+func answerOne(listener uintptr, decide func(*Question) unix.Errno) error {
+	var q Question
 	switch errno := ioctl(listener, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&q)); errno {
 	case 0:
 	case unix.EINTR, unix.ENOENT:
@@ -86,7 +86,7 @@ func answerOne(listener uintptr, decide func(*question) unix.Errno) error {
 	default:
 		return fmt.Errorf("SECCOMP_IOCTL_NOTIF_RECV: %w", errno)
 	}
-	a := answer{id: q.id}
+	a := answer{id: q.ID}
 	if errno := decide(&q); errno != 0 {
 		a.errno = -int32(errno)
 	} else {
@@ -108,8 +108,8 @@ func ioctl(fd, request uintptr, arg unsafe.Pointer) unix.Errno {
 	return errno
 }
 
-// close ends the server. What still asks is answered ENOSYS by the kernel.
-func (s *server) close() error {
+// Close ends the server. What still asks is answered ENOSYS by the kernel.
+func (s *Server) Close() error {
 	err := s.stop.Close()
 	return errors.Join(err, <-s.done, s.wake.Close(), s.listener.Close())
 }
