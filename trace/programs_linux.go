@@ -39,8 +39,17 @@ type program struct {
 
 // A node is a path, and what was touched below it.
 type node struct {
-	by    *program
-	below map[string]*node
+	wrote   *program // its content, or that it is there or gone
+	dressed *program // its attributes
+	below   map[string]*node
+}
+
+// by tells who wrote a path. Who only gave it attributes is told of if nobody did.
+func (n *node) by() *program {
+	if n.wrote != nil {
+		return n.wrote
+	}
+	return n.dressed
 }
 
 func newPrograms() (*programs, error) {
@@ -134,14 +143,23 @@ func (p *programs) execute(t *tracee) error {
 
 func (p *programs) touchName(s spot) error       { return p.wrote(s) }
 func (p *programs) touchLinks(spot) error        { return nil }
-func (p *programs) touchAttributes(s spot) error { return p.wrote(s) }
+func (p *programs) touchAttributes(s spot) error { return p.dressed(s) }
 func (p *programs) touchContent(s spot) error    { return p.wrote(s) }
 
 // wrote notes that a path was written.
 func (p *programs) wrote(s spot) error {
 	n, err := p.nodeOf(s)
 	if err == nil {
-		n.by = p.now
+		n.wrote = p.now
+	}
+	return err
+}
+
+// dressed notes that a path was given attributes.
+func (p *programs) dressed(s spot) error {
+	n, err := p.nodeOf(s)
+	if err == nil {
+		n.dressed = p.now
 	}
 	return err
 }
@@ -210,14 +228,14 @@ func (p *programs) Mark(l *plist.List) {
 // writer returns who wrote an entry path last; nil if nobody was seen to.
 func (n *node) writer(place string) *program {
 	if place == "." {
-		return n.by
+		return n.by()
 	}
 	for name := range strings.SplitSeq(place, "/") {
 		if n = n.below[name]; n == nil {
 			return nil
 		}
 	}
-	return n.by
+	return n.by()
 }
 
 func (p *program) chain() []string {
@@ -246,7 +264,7 @@ func (b *both) touchAttributes(s spot) error {
 	if err := b.recorder.touchAttributes(s); err != nil {
 		return err
 	}
-	_ = b.programs.wrote(s)
+	_ = b.programs.dressed(s)
 	return nil
 }
 

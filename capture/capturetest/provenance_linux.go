@@ -28,19 +28,20 @@ const provenanceScript = `
 	ln b/by-shell b/by-ln
 	chmod 600 two
 	touch -h one
+	chmod 600 b/by-cp
 	truncate -s 0 way/edited
 	sh -c 'sh -c "echo x; true" >b/by-grandchild; true'
 	env sh -c 'mkdir c; cd c; mkdir -p d/e; cp ../linked d/e/../f'
 	mv old new
 	( cd new; exec sh -c 'echo y >by-exec; true' )
-	sh -c 'exec 5<>b/by-fd; chmod 640 /dev/fd/5; true'
+	sh -c 'exec 5<>b/by-fd; truncate -s 1 /dev/fd/5; true'
 `
 
 // provenance says who wrote what, the writer first.
 var provenance = map[string]string{
 	"a": "", "b": "mv sh", "b/by-shell": "sh", "b/by-cp": "sh", "gone": "rm sh", "b/by-ln": "ln sh", "two": "chmod sh",
 	"one": "touch sh", "new": "mv sh", "new/edited": "truncate sh", "new/kept": "", "b/by-grandchild": "sh sh",
-	"c": "mkdir sh sh", "c/d": "mkdir sh sh", "c/d/e": "mkdir sh sh", "c/d/f": "cp sh sh", "new/by-exec": "sh sh", "b/by-fd": "chmod sh sh",
+	"c": "mkdir sh sh", "c/d": "mkdir sh sh", "c/d/e": "mkdir sh sh", "c/d/f": "cp sh sh", "new/by-exec": "sh sh", "b/by-fd": "truncate sh sh",
 	"old": "mv sh",
 }
 
