@@ -121,7 +121,8 @@ type Retention struct {
 }
 
 // Prune removes what transactions displaced that a Retention does not ask for, and
-// that no removal of an installed package brings back. Undoing those transactions
+// that no removal brings back of a package that is installed, or that undoing one of
+// the others would install again. Undoing those transactions
 // is refused from then on. It returns the numbers of the transactions.
 func (r *Root) Prune(keep Retention) (pruned []int, err error) {
 	there, err := r.sys.exists(r.at(lockName))
@@ -140,9 +141,22 @@ func (r *Root) Prune(keep Retention) (pruned []int, err error) {
 	if err != nil {
 		return nil, err
 	}
+	retained := func(i int) bool {
+		return i >= len(all)-keep.Transactions || r.now().Sub(all[i].Time) < keep.Age
+	}
 	needed, err := r.neededObjects()
 	if err != nil {
 		return nil, err
+	}
+	for i, t := range all {
+		if !retained(i) {
+			continue
+		}
+		old, err := r.readRecord(r.at(historyName, strconv.Itoa(t.Number), oldRecordDir))
+		if err != nil {
+			return nil, err
+		}
+		old.needs(needed)
 	}
 	b, err := newBarrier(r.sys, []string{r.at(keptName)})
 	if err != nil {
@@ -150,7 +164,7 @@ func (r *Root) Prune(keep Retention) (pruned []int, err error) {
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
 	for i, t := range all {
-		if i >= len(all)-keep.Transactions || r.now().Sub(t.Time) < keep.Age {
+		if retained(i) {
 			continue
 		}
 		removed, err := r.pruneOne(t.Number, needed)
@@ -169,12 +183,21 @@ func (r *Root) neededObjects() (map[string]bool, error) {
 	all, err := r.records()
 	needed := make(map[string]bool)
 	for _, rec := range all {
-		for _, source := range rec.sources {
-			parts := strings.SplitN(source, "/", 3) // transaction, step, path in it
-			needed[path.Join(parts[:2]...)] = true
-		}
+		rec.needs(needed)
 	}
 	return needed, err
+}
+
+// needs adds the objects of the store that the removal of a package brings back, if
+// there is a record of it.
+func (r *Record) needs(objects map[string]bool) {
+	if r == nil {
+		return
+	}
+	for _, source := range r.sources {
+		parts := strings.SplitN(source, "/", 3) // transaction, step, path in it
+		objects[path.Join(parts[:2]...)] = true
+	}
 }
 
 // pruneOne removes what one transaction displaced and nobody needs.

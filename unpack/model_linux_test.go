@@ -251,6 +251,9 @@ func (m *model) add(name string, like plist.Entry) (uint64, error) {
 	if there != 0 {
 		return 0, syscall.EEXIST
 	}
+	if like.ModTime.IsZero() {
+		like.ModTime = sceneTime // a clock that stands still
+	}
 	m.last++
 	for _, t := range []*modelTree{m.base, m.live} {
 		n := &modelInode{owner: t.owner, dev: m.live.inodes[slot.dir].dev, entry: like}

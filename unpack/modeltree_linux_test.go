@@ -157,6 +157,7 @@ type view uint8
 
 const (
 	all   view = iota // with all attributes
+	apart             // all but which names are one file
 	plain             // kinds and content
 )
 
@@ -171,8 +172,9 @@ func (t *modelTree) sum(ino uint64, v view, seen map[uint64]uint64) uint64 {
 		if n.nlink > 1 && v == all {
 			if seen[ino] == 0 {
 				seen[ino] = uint64(len(seen) + 1)
+			} else {
+				sum = mix(sum, seen[ino])
 			}
-			sum = mix(sum, seen[ino])
 		}
 		return sum
 	}

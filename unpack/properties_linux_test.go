@@ -54,6 +54,18 @@ func TestReaders(t *testing.T) {
 	t.Logf("%d reads in 20 swaps of %d files", reads.Load(), files)
 }
 
+// TestLinkedAttributes: a file with two names gets other attributes once, by either.
+func TestLinkedAttributes(t *testing.T) {
+	v := newVersions(t, "")
+	v.unpack(v.pkg("thing", "1", "echo x > f; ln f g"), Policy{})
+	was := picture(t, v.dir+"/root")
+	v.unpack(v.pkg("thing", "2", "echo x > f; ln f g; chmod 755 f"), Policy{})
+	sh(t, v.dir+"/root", "[ -x f ]; [ f -ef g ]")
+	_, err := v.r.Undo(0, Policy{})
+	check(t, err)
+	expect(t, v.dir+"/root", was)
+}
+
 // TestRandom does random verbs with random packages and edits of the user; then
 // every earlier state comes back by undoing.
 func TestRandom(t *testing.T) {

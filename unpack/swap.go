@@ -80,7 +80,10 @@ func (w *work) adjust(s *step, to *plist.Entry, o occasion) error {
 	if err != nil {
 		return err
 	}
-	if o == justPlanned && firstDifference([]plist.Entry{*s.before}, []plist.Entry{now}, noHash) != "" {
+	is := func(e *plist.Entry) bool {
+		return firstDifference([]plist.Entry{*e}, []plist.Entry{now}, noHash) == ""
+	}
+	if o == justPlanned && !is(s.before) && !is(to) { // it has them already if another name of it was adjusted
 		return changedMeanwhile(s.path)
 	}
 	return w.sys.setAttributes(s.path, to)

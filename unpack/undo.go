@@ -51,9 +51,27 @@ func (r *Root) PlanUndo(number int, policy Policy) (plan *Plan, err error) {
 		return nil, err
 	}
 	if plan.drops = plan.Is == nil; !plan.drops {
+		if err := r.checkRemovable(plan.Is); err != nil {
+			return nil, err
+		}
 		plan.recorded, plan.Version = plan.Is.Transaction, plan.Is.Packaged.Version
 	}
 	return plan, nil
+}
+
+// checkRemovable refuses a record that comes back if the package could not be removed
+// any more.
+func (r *Root) checkRemovable(rec *Record) error {
+	for real, source := range rec.sources {
+		there, err := r.sys.exists(r.at(keptName, source))
+		if err != nil {
+			return err
+		}
+		if !there {
+			return Refused{{Path: real, Reason: fmt.Sprintf("what was there before package %s is not kept any more", rec.Name())}}
+		}
+	}
+	return nil
 }
 
 // lastDone returns the last transaction that is neither an undo nor undone.
