@@ -41,6 +41,7 @@ type planner struct {
 	linked  map[string]bool   // paths in the package that hard links lead to
 	there   map[string]*plist.Entry
 	inodes  map[string]capture.Inode
+	names   map[string]map[string]bool // in directories
 	goals   map[string]goal
 	sources sourceMap          // of goals from the store
 	texts   map[string]string  // of goals from texts, by real path
@@ -64,7 +65,7 @@ func (r *Root) newPlanner(name string, policy Policy) (*planner, error) {
 	p := &planner{
 		Root: r, policy: policy, layers: layers,
 		named: make(map[string]string), linked: make(map[string]bool), there: make(map[string]*plist.Entry),
-		inodes: make(map[string]capture.Inode), goals: make(map[string]goal), sources: make(sourceMap),
+		inodes: make(map[string]capture.Inode), names: make(map[string]map[string]bool), goals: make(map[string]goal), sources: make(sourceMap),
 		bases: &plist.List{}, texts: make(map[string]string), kept: make(map[string]bool), owners: make(map[ownerID]uint32),
 	}
 	if err := p.readOld(name); err != nil {

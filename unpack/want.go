@@ -54,6 +54,9 @@ func (p *planner) wantPackage() error {
 			return err
 		}
 	}
+	if err := p.checkFolding(); err != nil {
+		return err
+	}
 	return p.wantParents()
 }
 
@@ -79,6 +82,11 @@ func (p *planner) wantEntry(e *plist.Entry) error {
 	}
 	if err != nil {
 		return err
+	}
+	if now != nil {
+		if spelt, err := p.isSpelt(e.Path); !spelt || err != nil {
+			return err
+		}
 	}
 	if e = p.asUser(e); !p.checkEntry(e, now) {
 		return nil
@@ -260,5 +268,6 @@ func (p *planner) wantParent(dir string, made time.Time) error {
 		p.named[dir] = dir
 	}
 	p.leave(now)
-	return nil
+	_, err = p.isSpelt(dir)
+	return err
 }
