@@ -57,11 +57,16 @@ func (s *system) pin(e *plist.Entry) error {
 	})
 }
 
-// withoutLayout leaves out the names under which XFS shows once more what
-// system.posix_acl_access and _default are: setting those sets these.
-func withoutLayout(xattrs map[string]string) map[string]string {
+// label is the attribute that holds a file's SELinux label. It belongs to the policy of
+// the machine and not to a file or package (restorecon(8)): the kernel gives new files
+// one by where they are made, and what takes a place gets the label of that place.
+const label = "security.selinux"
+
+// withoutMachines leaves out labels, and the names under which XFS shows once more
+// what system.posix_acl_access and _default are: setting those sets these.
+func withoutMachines(xattrs map[string]string) map[string]string {
 	maps.DeleteFunc(xattrs, func(name, _ string) bool {
-		return name == "trusted.SGI_ACL_FILE" || name == "trusted.SGI_ACL_DEFAULT"
+		return name == label || name == "trusted.SGI_ACL_FILE" || name == "trusted.SGI_ACL_DEFAULT"
 	})
 	if len(xattrs) == 0 {
 		return nil

@@ -48,9 +48,37 @@ func openContent(dir int, base string) (int, error) { return capture.OpenAt(dir,
 
 // renameWith is renameat2(2). A file system that does not know the flag says EINVAL.
 func renameWith(how renaming, olddir int, old string, dir int, name string) error {
+	if how == trade {
+		if err := giveLabel(at(dir, name), at(olddir, old)); err != nil {
+			return err
+		}
+	}
 	err := unix.Renameat2(olddir, old, dir, name, renameFlags[how])
 	if errors.Is(err, unix.EINVAL) {
 		err = unix.ENOSYS
+	}
+	return err
+}
+
+// at leads to a name in an open directory.
+func at(dir int, name string) string { return "/proc/self/fd/" + strconv.Itoa(dir) + "/" + name }
+
+// giveLabel gives a file the label of another, if that has one and it is another.
+func giveLabel(from, to string) error {
+	var has, gets [4 << 10]byte // as long as a label can be
+	n, err := unix.Lgetxattr(from, label, gets[:])
+	if err != nil {
+		return ignoreNoLabel(err)
+	}
+	if m, err := unix.Lgetxattr(to, label, has[:]); err == nil && string(has[:m]) == string(gets[:n]) {
+		return nil
+	}
+	return ignoreNoLabel(unix.Lsetxattr(to, label, gets[:n], 0))
+}
+
+func ignoreNoLabel(err error) error {
+	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
+		return nil
 	}
 	return err
 }
@@ -134,7 +162,7 @@ func (n kernelInode) utimens(modified time.Time) error {
 func (n kernelInode) setXattrs(now, want map[string]string) error {
 	at := n.path()
 	for _, name := range slices.Sorted(maps.Keys(now)) {
-		if _, ok := want[name]; ok || name == "security.selinux" { // a policy's own, by path
+		if _, ok := want[name]; ok {
 			continue
 		}
 		if err := unix.Removexattr(at, name); err != nil && !errors.Is(err, unix.ENODATA) {

@@ -232,7 +232,7 @@ func (k *kernel) lstat(name string, hash hashing) (e plist.Entry, inode capture.
 		e.Digest, err = capture.Digest(f)
 		return errors.Join(err, f.Close())
 	})
-	e.Xattrs = withoutLayout(e.Xattrs)
+	e.Xattrs = withoutMachines(e.Xattrs)
 	return e, inode, err
 }
 

@@ -3,7 +3,9 @@ package unpack
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/sandbox-install/sandbox-install/internal/need"
@@ -355,4 +357,47 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+// TestLabels: the SELinux labels of a package and of the root are the machine's. What
+// takes a place has the label of that place, and undoing brings the file back with its
+// own; none is a change.
+func TestLabels(t *testing.T) {
+	need.Root(t)
+	v := newVersions(t, "echo x > f; ln -s x l; setfattr -n security.selinux -v theirs f; setfattr -h -n security.selinux -v theirs l")
+	pkg := v.pkg("thing", "1", "echo y > f; ln -sfn y l; echo g > g; setfattr -n security.selinux -v captured f g")
+	v.sh("for n in f l; do setfattr -h -n security.selinux -v here $n; done")
+	clean := picture(t, v.dir+"/root")
+	v.unpack(pkg, Policy{})
+	v.sh(`for n in f l; do [ "$(getfattr -h --only-values -n security.selinux $n)" = here ]; done; ! getfattr --only-values -n security.selinux g 2>/dev/null; [ $(cat f) = y ]`)
+	rec, err := v.r.Package("thing")
+	check(t, err)
+	found, err := v.r.Check(rec)
+	check(t, err)
+	if faults := Faults(found); len(faults) != 0 {
+		t.Errorf("faults %+v", faults)
+	}
+	_, err = v.r.Undo(0, Policy{})
+	check(t, err)
+	expect(t, v.dir+"/root", clean)
+}
+
+// TestRunning: a program that runs is replaced, goes on, and comes back.
+func TestRunning(t *testing.T) {
+	sleep := need.Program(t, "sleep")
+	v := newVersions(t, "cp '"+sleep+"' prog")
+	pkg := v.pkg("thing", "1", "rm prog; printf '#!/bin/sh\n' > prog; chmod 755 prog")
+	cmd := exec.Command(v.dir+"/root/prog", "60")
+	check(t, cmd.Start())
+	was := picture(t, v.dir+"/root")
+	v.unpack(pkg, Policy{})
+	v.sh("head -n 1 prog | grep -q sh")
+	check(t, cmd.Process.Signal(syscall.Signal(0)))
+	_, err := v.r.Remove("thing", Policy{})
+	check(t, err)
+	expect(t, v.dir+"/root", was)
+	check(t, cmd.Process.Kill())
+	if err := cmd.Wait(); err == nil || err.Error() != "signal: killed" {
+		t.Errorf("the program ended: %v", err)
+	}
 }

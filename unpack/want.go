@@ -43,7 +43,7 @@ func (p *planner) wantPackage() error {
 		}
 		e.Path = real
 		e.UID, e.GID = p.ownerHere(accountUser, e.UID), p.ownerHere(accountGroup, e.GID)
-		e.Xattrs = withoutLayout(maps.Clone(e.Xattrs)) // of a package made on XFS
+		e.Xattrs = withoutMachines(maps.Clone(e.Xattrs))
 		if e.IsHardlink() {
 			if e.Link, err = dirs.place(e.Link); err != nil {
 				p.refuse(named, "", "%v", err)
