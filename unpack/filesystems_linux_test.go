@@ -77,3 +77,33 @@ func mustRead(t *testing.T, name string) Package {
 	t.Cleanup(func() { check(t, f.Close()) })
 	return pkg
 }
+
+// TestSpace: what does not fit is refused before anything is written, for each file
+// system by itself: blocks, and files where their number is limited.
+func TestSpace(t *testing.T) {
+	need.Root(t)
+	for _, c := range []struct{ name, mount, install, refused string }{
+		{"blocks", "size=1M", "head -c 3000000 /dev/zero | tr '\\0' x > mnt/big; echo 1 > small", "needs 2 MiB of disk, 1 MiB are free"},
+		{"inodes", "nr_inodes=20", "for i in $(seq 40); do echo $i > mnt/$i; done", "inodes, "},
+		{"what fits", "size=8M", "head -c 3000000 /dev/zero | tr '\\0' x > mnt/big; for i in $(seq 40); do echo $i > $i; done", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := newVersions(t, "mkdir mnt")
+			pkg := v.pkg("thing", "1", c.install)
+			v.sh("mount -t tmpfs -o " + c.mount + " tmpfs mnt")
+			t.Cleanup(func() { v.sh("umount mnt") })
+			was := picture(t, v.dir+"/root")
+			_, err := v.r.Unpack(pkg, Policy{})
+			if c.refused != "" {
+				expectRefusal(t, err, c.refused)
+				expect(t, v.dir+"/root", was)
+				v.sh("[ ! -e var/lib/sandbox-install ]")
+				return
+			}
+			check(t, err)
+			_, err = v.r.Remove("thing", Policy{})
+			check(t, err)
+			expect(t, v.dir+"/root", was)
+		})
+	}
+}
