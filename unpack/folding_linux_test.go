@@ -38,7 +38,7 @@ func (d foldingDisk) readDir(name string) ([]string, error) { return d.disk.read
 func (d foldingDisk) openFile(name string) (content, error) { return d.disk.openFile(d.spell(name)) }
 func (d foldingDisk) space(name string) (space, error)      { return d.disk.space(d.spell(name)) }
 func (d foldingDisk) create(name string) (file, error)      { return d.disk.create(d.spell(name)) }
-func (d foldingDisk) mkdir(name string, perm uint32) error { return d.disk.mkdir(d.spell(name), perm) }
+func (d foldingDisk) mkdir(name string, perm uint32) error  { return d.disk.mkdir(d.spell(name), perm) }
 
 func (d foldingDisk) symlink(target, name string) error { return d.disk.symlink(target, d.spell(name)) }
 
