@@ -76,6 +76,9 @@ func (w *work) keep() error {
 			return err
 		}
 		if there {
+			if err := w.separate(s); err != nil {
+				return err
+			}
 			if err := w.moveAway(s.temporary(w.Number), w.keptAt(w.Number, s)); err != nil {
 				return err
 			}

@@ -1,7 +1,9 @@
 package unpack
 
 import (
+	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sandbox-install/sandbox-install/internal/need"
@@ -123,5 +125,51 @@ func TestMounts(t *testing.T) {
 		}
 		check(t, err)
 		expect(t, dir+"/root", want)
+	}
+}
+
+// TestTwoWriters: processes that change one root at a time take turns, and whoever
+// comes after one that was killed ends what it began.
+func TestTwoWriters(t *testing.T) {
+	s := newScene(t, t.TempDir())
+	dir := s.fresh(t, s.old)
+	rnd := rand.New(rand.NewPCG(1, 3))
+	for range 8 {
+		var wg sync.WaitGroup
+		for i, tr := range []trial{
+			{Verb: "unpack", Arg: s.pkg1},
+			{Verb: "unpack", Arg: s.pkg2},
+			{Verb: "undo"},
+			{Verb: "unpack", Arg: s.pkg2},
+		} {
+			tr.Root = dir
+			if i%2 == 1 {
+				tr.KillAt = 1 + rnd.IntN(250)
+			}
+			wg.Go(func() { tr.run(t) })
+		}
+		wg.Wait()
+		r := open(t, dir)
+		_, err := r.Recover()
+		check(t, err)
+		all, err := r.Packages()
+		check(t, err)
+		want := s.old
+		if len(all) == 1 {
+			want = map[string]string{"1": s.one, "2": s.two}[all[0].Packaged.Version]
+		}
+		expect(t, dir, s.pictures[want])
+		if bad, err := r.VerifyHistory(); bad != 0 || err != nil {
+			t.Errorf("history: %d, %v", bad, err)
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	r := open(t, dir)
+	all, err := r.History()
+	check(t, err)
+	if t.Logf("%d transactions", len(all)); len(all) < 8 {
+		t.Error("nobody got anywhere")
 	}
 }

@@ -235,6 +235,7 @@ func (p *planner) plan(t Transaction) (*Plan, error) {
 // checkSteps looks for what would stop a step that is planned.
 func (p *planner) checkSteps(t *Transaction) error {
 	all := steps(t.Before, t.After)
+	p.noteOtherNames(t.Before, all)
 	if err := p.checkStored(t, all); err != nil {
 		return err
 	}
