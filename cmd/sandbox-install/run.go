@@ -15,6 +15,7 @@ import (
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/hashdiff"
+	"github.com/sandbox-install/sandbox-install/plist/dialect"
 )
 
 // runFlags are the flags of "run": how to capture, and how to pack the result.
@@ -111,6 +112,9 @@ func (f *runFlags) run(ctx context.Context, stdio *stdio, args []string) error {
 	if err := f.pack.prepare(dir, args[0]); err != nil {
 		return err
 	}
+	if err := f.placeProvenance(); err != nil {
+		return err
+	}
 	verbose := io.Discard
 	if f.verbose {
 		verbose = stdio.err
@@ -175,6 +179,21 @@ const (
 	provenanceList    = "list"
 	provenanceTarball = "tarball"
 )
+
+// placeProvenance finds something to write that tells of programs: only the native
+// form does.
+func (f *runFlags) placeProvenance() error {
+	format := &f.pack.format.value
+	switch {
+	case f.provenance.value != provenanceList, *format == dialect.Native:
+	case *format == formatAuto:
+		*format = dialect.Native
+	case f.saved != "":
+	default:
+		return usagef("--provenance: a list in the form %s can not tell it; --provenance=tarball, or --save-capture, can", *format)
+	}
+	return nil
+}
 
 // workingDir is where the command starts, inside its root.
 func (f *runFlags) workingDir() (string, error) {
