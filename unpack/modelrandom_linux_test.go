@@ -26,6 +26,7 @@ type play struct {
 	rnd    *rand.Rand
 	m      *model
 	r      *Root
+	below  *model          // of a base; nil if there is none
 	edits  bool            // the user changes files, too
 	mine   map[string]bool // what the user wrote and did not give up
 	sums   []uint64        // of the root after each transaction; the first is from before all
@@ -44,6 +45,12 @@ func TestModelRandom(t *testing.T) {
 		p := &play{TB: t, rnd: rand.New(rand.NewPCG(seed, 2)), m: newModel(), edits: seed%2 == 1, mine: make(map[string]bool), counts: counts}
 		p.m.plain = seed%3 == 2
 		p.begin()
+		if seed%4 > 1 {
+			p.putBelow()
+		}
+		p.reopen()
+		p.sums = []uint64{p.sum()}
+		base := p.baseSum()
 		for range 15 {
 			p.act()
 			if t.Failed() {
@@ -51,6 +58,9 @@ func TestModelRandom(t *testing.T) {
 			}
 		}
 		p.end()
+		if p.baseSum() != base {
+			t.Error("the base was changed")
+		}
 		if t.Failed() {
 			t.Fatalf("seed %d: %s", seed, strings.Join(p.said, "; "))
 		}
@@ -71,8 +81,29 @@ func (p *play) begin() {
 	}
 	check(p, p.m.link("a", "b"))
 	p.m.settle(func(*modelOp) bool { return true })
-	p.reopen()
-	p.sums = []uint64{p.sum()}
+}
+
+// putBelow unpacks a package, and makes its records those of a base.
+func (p *play) putBelow() {
+	pkg := p.pack()
+	pkg.List.Name = "below"
+	_, err := openModel(p.TB, p.m).Unpack(pkg, Policy{Save: true})
+	check(p, err)
+	p.below = mounted(p.m.live, p.m.last, 0)
+	root := p.below.live.clone()
+	slot, _, err := root.place(DefaultState)
+	check(p, err)
+	root.set(slot, 0)
+	plain := p.m.plain
+	p.m = mounted(root, p.m.last, 0)
+	p.m.plain = plain
+}
+
+func (p *play) baseSum() uint64 {
+	if p.below == nil {
+		return 0
+	}
+	return p.below.live.sum(modelRoot, all, map[uint64]uint64{})
 }
 
 // write puts a text at a path, as somebody else than a package would.
@@ -84,7 +115,12 @@ func (p *play) write(name, text string) {
 	check(p, f.Chmod(0o644))
 }
 
-func (p *play) reopen() { p.r = openModel(p.TB, p.m) }
+func (p *play) reopen() {
+	p.r = openModel(p.TB, p.m)
+	if p.below != nil {
+		p.r.bases = []*Root{openModel(p.TB, p.below)}
+	}
+}
 
 // sum sums up the root, but for which names are one file: where a package took some of
 // them and not all, a name that comes back is a file of its own.
@@ -206,6 +242,9 @@ func (p *play) change(what string, do func() error) {
 		}
 	}
 	var refused Refused
+	if errors.As(err, &refused) && strings.Contains(refused.Error(), "package below of model") {
+		p.counts["refused for the base"]++
+	}
 	p.said = append(p.said, what)
 	switch now := p.history(); {
 	case now == was+1:
@@ -360,11 +399,12 @@ func (p *play) end() {
 		return
 	}
 	for len(p.said) < 1000 {
-		all, err := p.r.Packages()
+		records, err := p.r.records()
 		check(p, err)
-		if len(all) == 0 {
+		if len(records) == 0 {
 			break
 		}
+		all := slices.Collect(maps.Values(records))
 		slices.SortFunc(all, func(a, b *Record) int { return b.Transaction - a.Transaction })
 		if _, err := p.r.Remove(all[0].Name(), Policy{}); err != nil {
 			p.Errorf("remove %s: %v", all[0].Name(), err)
