@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -72,4 +73,76 @@ func TestAccounts(t *testing.T) {
 		}
 	}
 	samePicture(t, "places wrong after remove", before, now)
+}
+
+// TestUnpackAsUser: an ordinary user has a package in a directory of his own, as GNU
+// tar unpacks it for him; removed it is gone. Who reads meanwhile sees one or the other.
+func TestUnpackAsUser(t *testing.T) {
+	require(t, "root", "overlay", "debian", "judges")
+	in := installers[0]
+	got := captureIn(t, newRoot(t, in), in.at(in.install), "--prefix", "/usr/local")
+	home, judge := t.TempDir(), t.TempDir()
+	loud(t, exec.Command("../scripts/as-user", "/bin/true")) // makes him
+	for _, dir := range []string{home, judge} {
+		loud(t, exec.Command("sh", "-euc", `cp "$1" "$2/package"; chown sandbox-install-test: "$2"; chmod 755 "$2" "$2/.."; chmod 644 "$2/package"`, "sh", got.tarball, dir))
+	}
+	as := func(root, program string, args ...string) *exec.Cmd {
+		cmd := exec.Command("../scripts/as-user", append([]string{program}, args...)...)
+		cmd.Env = append(environment, "AS_USER_ROOT="+root)
+		return cmd
+	}
+	do := func(verb string, args ...string) *exec.Cmd {
+		return as(home, binary, append([]string{verb, "--root", "/media/root"}, args...)...)
+	}
+	loud(t, as(judge, "/bin/tar", "-C", "/media/root", "-xpf", "/media/root/package"))
+	was := takePicture(t, home).elsewhere()
+	listed := strings.Fields(output(t, ".", "tar", "-tf", got.tarball))[1:] // without the list
+	packaged := func(dir string) picture {
+		p, all := make(picture), takePicture(t, dir).elsewhere()
+		for _, name := range listed {
+			if f, ok := all[strings.TrimSuffix(name, "/")]; ok {
+				p[strings.TrimSuffix(name, "/")] = f
+			}
+		}
+		return p
+	}
+
+	seen, ended := make(map[string]bool), make(chan error, 1)
+	go func() {
+		out, err := do("unpack", "/media/root/package").CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("unpack: %w\n%s", err, out)
+		}
+		ended <- err
+	}()
+	for running := true; running; {
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Fatal(err)
+			}
+			running = false
+		default:
+		}
+		out, err := exec.Command(binary, "list", "--root", home).CombinedOutput()
+		if err != nil {
+			t.Errorf("list while a package is unpacked: %v\n%s", err, out)
+		}
+		seen[string(out)] = true
+	}
+	after := output(t, ".", binary, "list", "--root", home)
+	delete(seen, "")
+	delete(seen, after)
+	if len(seen) != 0 || !strings.Contains(after, "thing") {
+		t.Errorf("list, while a package was unpacked, was neither empty nor %q: %v", after, seen)
+	}
+	samePicture(t, "places that are not as tar unpacks them", packaged(judge), packaged(home))
+	loud(t, do("check", "thing"))
+	loud(t, do("remove", "thing"))
+	now := withoutState(takePicture(t, home).elsewhere())
+	for _, made := range []string{".", "", "var", "var/lib"} {
+		delete(was, made)
+		delete(now, made)
+	}
+	samePicture(t, "places wrong after remove", was, now)
 }
