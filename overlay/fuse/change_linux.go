@@ -106,14 +106,42 @@ func (u *Union) makeIn(p *object, name string, b *blank) (*object, error) {
 	if err != nil {
 		return nil, err
 	}
+	if b.from == nil {
+		return u.fresh(p, name)
+	}
 	f, err := u.find(p, name)
 	if err != nil {
 		return nil, err
 	}
-	if b.from != nil && b.from.shared != nil {
+	if b.from.shared != nil {
 		b.from.shared.names++
 	}
 	return u.meet(p, name, f, true)
+}
+
+// fresh makes the object of what was just made: there is nothing to be known of it.
+func (u *Union) fresh(p *object, name string) (*object, error) {
+	o := &object{upper: &place{p.upper, name}, orphan: -1}
+	return o, u.introduce(o, p, name)
+}
+
+// introduce has the kernel know a new object.
+func (u *Union) introduce(o, parent *object, name string) error {
+	var st unix.Statx_t
+	if err := u.stat(o, &st); err != nil {
+		return err
+	}
+	o.key = keyOf(&st)
+	o.upperKey, o.typ, o.ino = o.key, o.key.typ, u.number(o.key)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.next++
+	o.id, o.lookups = u.next, 1
+	u.byID[o.id], u.byFile[o.key] = o, o
+	if parent != nil {
+		u.setName(o, parent, name)
+	}
+	return nil
 }
 
 // fill makes what is wanted in a directory of upper.
@@ -225,18 +253,11 @@ func (u *Union) nameless(p *object, b *blank, flags uint32) (*object, error) {
 	if err != nil {
 		return nil, err
 	}
-	var st unix.Statx_t
-	if err := statx(fd, "", unix.AT_EMPTY_PATH, &st); err != nil {
+	o := &object{orphan: fd}
+	if err := u.introduce(o, nil, ""); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
-	o := &object{typ: unix.S_IFREG, key: keyOf(&st), upperKey: keyOf(&st), orphan: fd, lookups: 1}
-	o.ino = u.number(o.key)
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.next++
-	o.id = u.next
-	u.byID[o.id], u.byFile[o.key] = o, o
 	return o, nil
 }
 

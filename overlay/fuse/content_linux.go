@@ -115,21 +115,16 @@ func (u *Union) writing(id uint64, flags uint32, do func(o *object, fd int) erro
 
 // Read reads content.
 func (u *Union) Read(_ <-chan struct{}, in *gofuse.ReadIn, buf []byte) (gofuse.ReadResult, gofuse.Status) {
-	filled := 0
-	status := u.reading(in.NodeId, func(fd int) error {
-		for filled < len(buf) {
-			n, err := unix.Pread(fd, buf[filled:], int64(in.Offset)+int64(filled))
-			if err == unix.EINTR {
-				continue
-			}
-			if err != nil || n == 0 {
+	n := 0
+	status := u.reading(in.NodeId, func(fd int) (err error) {
+		for {
+			n, err = unix.Pread(fd, buf, int64(in.Offset)) // fewer at the end of a file only
+			if err != unix.EINTR {
 				return err
 			}
-			filled += n
 		}
-		return nil
 	})
-	return gofuse.ReadResultData(buf[:filled]), status
+	return gofuse.ReadResultData(buf[:max(n, 0)]), status
 }
 
 // Write writes content.

@@ -59,15 +59,10 @@ func (u *Union) newName() string {
 func (u *Union) copyTo(work int, tmp string, o *object, st *unix.Statx_t, empty bool) error {
 	return u.to(o, func(dir int, name string, _ int) error {
 		c := copier{u: u, from: fmt.Sprintf("%d/%s", dir, name), to: fmt.Sprintf("%d/%s", work, tmp), st: st}
-		if err := c.create(work, tmp, o.typ); err != nil {
+		if err := c.create(work, tmp, empty); err != nil {
 			return err
 		}
-		if o.typ == unix.S_IFREG || o.isDir() {
-			if err := c.content(empty || o.isDir()); err != nil {
-				return err
-			}
-		}
-		if err := c.attributes(); err != nil {
+		if err := c.owner(); err != nil {
 			return err
 		}
 		if err := c.xattrs(); err != nil { // after the owner, whose change takes capabilities away
@@ -184,11 +179,27 @@ type copier struct {
 	st       *unix.Statx_t
 }
 
-// create makes what the copy is to become.
-func (c *copier) create(dir int, name string, typ uint32) error {
-	switch typ {
+// create makes the copy, with its mode and content.
+func (c *copier) create(dir int, name string, empty bool) error {
+	mode := uint32(c.st.Mode)
+	switch mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		to, err := unix.Openat(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, mode&0o7777)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(to)
+		return c.content(to, empty)
 	case unix.S_IFDIR:
-		return unix.Mkdirat(dir, name, 0o700)
+		if err := unix.Mkdirat(dir, name, mode&0o1777); err != nil {
+			return err
+		}
+		to, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(to)
+		return c.content(to, true)
 	case unix.S_IFLNK:
 		target := make([]byte, unix.PathMax)
 		n, err := unix.Readlink(c.from, target)
@@ -197,27 +208,17 @@ func (c *copier) create(dir int, name string, typ uint32) error {
 		}
 		return unix.Symlinkat(string(target[:n]), dir, name)
 	}
-	dev := unix.Mkdev(c.st.Rdev_major, c.st.Rdev_minor)
-	return unix.Mknodat(dir, name, typ|0o600, int(dev))
+	return unix.Mknodat(dir, name, mode, int(unix.Mkdev(c.st.Rdev_major, c.st.Rdev_minor)))
 }
 
 // content copies the bytes of a file, and the inode flags that overlayfs copies, of a
 // directory too: synchronous and no access time (overlayfs.h, OVL_COPY_FS_FLAGS_MASK).
-func (c *copier) content(empty bool) error {
+func (c *copier) content(to int, empty bool) error {
 	from, err := unix.Open(c.from, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(from)
-	to, err := unix.Open(c.to, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if !empty {
-		unix.Close(to)
-		to, err = unix.Open(c.to, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	}
-	if err != nil {
-		return err
-	}
-	defer unix.Close(to)
 	const copied = flagSync | flagNoAtime
 	if flags, err := unix.IoctlGetInt(from, unix.FS_IOC_GETFLAGS); err == nil && flags&copied != 0 {
 		if err := changeFlags(to, copied, flags); err != nil {
@@ -227,7 +228,22 @@ func (c *copier) content(empty bool) error {
 	if empty {
 		return nil
 	}
+	if size := c.st.Size; size <= small && c.st.Blocks*512 >= size { // without holes
+		return copySmall(to, from, int(size))
+	}
 	return copyData(to, from, int64(c.st.Size))
+}
+
+// small is how long a file may be to be read at once.
+const small = 64 << 10
+
+func copySmall(to, from, size int) error {
+	buf := make([]byte, size)
+	n, err := unix.Pread(from, buf, 0)
+	if err != nil {
+		return err
+	}
+	return writeAll(to, buf[:n], 0)
 }
 
 // copyData copies what is not a hole.
@@ -300,15 +316,19 @@ func writeAll(fd int, b []byte, at int64) error {
 	return nil
 }
 
-// attributes sets owner and mode, which the change of an owner takes bits of.
-func (c *copier) attributes() error {
-	if err := unix.Lchown(c.to, int(c.st.Uid), int(c.st.Gid)); err != nil {
-		return err
+// owner sets the owner, and back the bits that this takes, or that mkdir(2) does not
+// give.
+func (c *copier) owner() error {
+	mode := uint32(c.st.Mode)
+	if c.st.Uid != 0 || c.st.Gid != 0 {
+		if err := unix.Lchown(c.to, int(c.st.Uid), int(c.st.Gid)); err != nil {
+			return err
+		}
 	}
-	if c.st.Mode&unix.S_IFMT == unix.S_IFLNK {
+	if mode&(unix.S_ISUID|unix.S_ISGID) == 0 || mode&unix.S_IFMT == unix.S_IFLNK {
 		return nil
 	}
-	return unix.Chmod(c.to, uint32(c.st.Mode)&0o7777)
+	return unix.Chmod(c.to, mode&0o7777)
 }
 
 func (c *copier) times() error {

@@ -87,8 +87,32 @@ func (l *listing) close() {
 	l.fd, l.rest, l.pos, l.names = -1, nil, 0, nil
 }
 
-// ReadDir hands out names from a position on. The kernel reads one request at a time.
+// ReadDir hands out names from a position on.
 func (u *Union) ReadDir(_ <-chan struct{}, in *gofuse.ReadIn, out *gofuse.DirEntryList) gofuse.Status {
+	return u.readDir(in, func(_ *object, e gofuse.DirEntry) bool { return out.AddDirEntry(e) })
+}
+
+// ReadDirPlus hands out names with what a lookup of each would tell.
+func (u *Union) ReadDirPlus(_ <-chan struct{}, in *gofuse.ReadIn, out *gofuse.DirEntryList) gofuse.Status {
+	return u.readDir(in, func(dir *object, e gofuse.DirEntry) bool {
+		entry := out.AddDirLookupEntry(e)
+		if entry == nil {
+			return false
+		}
+		if e.Name == "." || e.Name == ".." {
+			return true
+		}
+		// Without a node, as after an error, the kernel asks when it wants to know.
+		if o, st, err := u.lookup(dir.id, e.Name, false); err == nil && o != nil {
+			u.answer(o, st, entry)
+		}
+		return true
+	})
+}
+
+// readDir gives names from a position on to add, until that returns false. The kernel
+// reads one request at a time.
+func (u *Union) readDir(in *gofuse.ReadIn, add func(dir *object, e gofuse.DirEntry) bool) gofuse.Status {
 	u.mu.Lock()
 	l := u.listings[in.Fh]
 	u.mu.Unlock()
@@ -105,13 +129,13 @@ func (u *Union) ReadDir(_ <-chan struct{}, in *gofuse.ReadIn, out *gofuse.DirEnt
 	}
 	if l.fd < 0 {
 		for i := in.Offset; i < uint64(len(l.names)); i++ {
-			if !out.AddDirEntry(l.names[i]) {
+			if !add(l.o, l.names[i]) {
 				break
 			}
 		}
 		return gofuse.OK
 	}
-	return status(u.stream(l, in.Offset, out))
+	return status(u.stream(l, in.Offset, add))
 }
 
 // begin opens a real directory, or reads a merged one.
@@ -140,7 +164,7 @@ func (u *Union) begin(l *listing) (err error) {
 
 // stream hands out names of a real directory, whose positions are its own (getdents(2),
 // d_off).
-func (u *Union) stream(l *listing, offset uint64, out *gofuse.DirEntryList) error {
+func (u *Union) stream(l *listing, offset uint64, add func(dir *object, e gofuse.DirEntry) bool) error {
 	if offset != l.pos {
 		if _, err := unix.Seek(l.fd, int64(offset), 0); err != nil {
 			return err
@@ -160,7 +184,7 @@ func (u *Union) stream(l *listing, offset uint64, out *gofuse.DirEntryList) erro
 		if l.o.upper != nil {
 			e.Ino = u.upperNumber(d)
 		}
-		if !out.AddDirEntry(e) {
+		if !add(l.o, e) {
 			return nil
 		}
 		l.rest, l.pos = rest, d.next

@@ -83,7 +83,7 @@ func newUnion(dev *os.File, opt UnionOptions) (*Union, error) {
 		EnableAcl:                true,
 		EnableSymlinkCaching:     true,
 		ExplicitDataCacheControl: true,
-		DisableReadDirPlus:       true,
+		DisableSplice:            true, // for small files it takes longer
 		ExtraCapabilities:        gofuse.CAP_DONT_MASK | gofuse.CAP_HANDLE_KILLPRIV_V2 | gofuse.CAP_SETXATTR_EXT | gofuse.CAP_IOCTL_DIR,
 		// A file that is passed through to its lower would still be when it has been
 		// copied up.

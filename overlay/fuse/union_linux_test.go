@@ -67,18 +67,20 @@ func mounted(t *testing.T, lower string) (dir, upper string, s *Server) {
 
 var judge = flag.String("judge", "", "a command for sh that judges its working directory, which is in a union")
 
+var judged = flag.String("lower", "", "the lower directory for -judge; else an empty one")
+
 // TestJudge has a command judge, such as a suite that is not kept here.
 func TestJudge(t *testing.T) {
 	if *judge == "" {
 		t.Skip("no -judge was given")
 	}
-	lower := t.TempDir()
-	if err := os.Mkdir(filepath.Join(lower, "t"), 0o755); err != nil {
-		t.Fatal(err)
+	lower := *judged
+	if lower == "" {
+		lower = t.TempDir()
 	}
 	dir, _, _ := mounted(t, lower)
 	cmd := exec.Command("sh", "-c", *judge)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = filepath.Join(dir, "t"), os.Stdout, os.Stderr
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		t.Error(err)
 	}
