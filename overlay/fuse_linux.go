@@ -63,13 +63,16 @@ func (r *rig) mountUnion(lowers []*os.File, room *room, attr uint64) (_ *os.File
 	return m, nil
 }
 
-// served returns an error if the unions are not served any more: then what is read of
-// them is not all.
-func (r *rig) served() error {
+// because adds to an error that the unions are not served any more. That alone is one,
+// too: what was read of them is not all.
+func (r *rig) because(err error) error {
 	if r.server == nil {
-		return nil
+		return err
 	}
-	return r.server.Err()
+	if ended := r.server.Err(); ended != nil {
+		return errors.Join(ended, err)
+	}
+	return err
 }
 
 const fuseDevice = "/dev/fuse"

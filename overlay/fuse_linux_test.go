@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -132,4 +134,24 @@ func TestFuseNested(t *testing.T) {
 	if r := s.run(); r.ExitCode != 0 || !strings.Contains(s.out.String(), "seen") {
 		t.Errorf("status %d: %s", r.ExitCode, s.out.String())
 	}
+}
+
+// When the server is killed, the run fails and says so, whatever the command makes of
+// it, and leaves nothing behind.
+func TestFuseServerKilled(t *testing.T) {
+	s := newScene(t, "sh", "-c", "while echo 1 >>made; do sleep 0.01; done 2>&-; exit 0")
+	s.method = Fuse{}
+	started := make(chan error)
+	s.cmd.Started = func() {
+		time.AfterFunc(time.Second/2, func() { started <- exec.Command("pkill", "-KILL", "-P", strconv.Itoa(os.Getpid()), "-f", "^sandbox-install: union").Run() })
+	}
+	s.checked(func() {
+		_, err := s.try(t.Context())
+		if killed := <-started; killed != nil {
+			t.Fatal(killed)
+		}
+		if err == nil || !strings.Contains(err.Error(), "the server of the union has ended") {
+			t.Errorf("error: %v", err)
+		}
+	})
 }

@@ -64,7 +64,7 @@ func run(ctx context.Context, cmd capture.Command, f flavour) (*capture.Result, 
 		defer watch.Close() //nolint:errcheck // nothing was written
 	}
 	exit, err := r.run(ctx, cmd, watch)
-	if err != nil {
+	if err = r.because(err); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
 	if cmd.Ended != nil {
@@ -74,10 +74,7 @@ func run(ctx context.Context, cmd capture.Command, f flavour) (*capture.Result, 
 		return nil, errors.Join(err, r.close())
 	}
 	list, tree, err := harvest(ctx, r.layers, cmd.Progress)
-	if err == nil {
-		err = r.served()
-	}
-	if err != nil {
+	if err = r.because(err); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
 	if watch != nil {

@@ -57,6 +57,7 @@ type scene struct {
 	t       *testing.T
 	dir     string // the command's working directory
 	staging string
+	method  capture.Method
 	cmd     capture.Command
 	out     bytes.Buffer // what the command wrote
 }
@@ -70,7 +71,7 @@ func newScene(t *testing.T, args ...string) *scene {
 	if err := (Method{}).Probe(context.Background()); err != nil {
 		need.Lacks(t, "overlay", err)
 	}
-	s := &scene{t: t, dir: t.TempDir(), staging: t.TempDir()}
+	s := &scene{t: t, dir: t.TempDir(), staging: t.TempDir(), method: Method{}}
 	s.cmd = capture.Command{Args: args, Env: os.Environ(), Dir: s.dir, Staging: s.staging}
 	return s
 }
@@ -128,7 +129,7 @@ func (s *scene) checked(do func()) {
 		s.t.Errorf("left in the staging area: %v, %v", left, err)
 	}
 	children := output(s.t, "ps", "-o", "args", "--no-headers", "--ppid", strconv.Itoa(os.Getpid()))
-	if strings.Contains(children, "init") {
+	if strings.Contains(children, "init") || strings.Contains(children, "union") {
 		s.t.Errorf("processes left:\n%s", children)
 	}
 }
@@ -174,7 +175,7 @@ func (s *scene) try(ctx context.Context) (*capture.Result, error) {
 		read <- err
 	}()
 	s.cmd.Stdout, s.cmd.Stderr = w, w
-	result, err := Method{}.Run(ctx, s.cmd)
+	result, err := s.method.Run(ctx, s.cmd)
 	w.Close()
 	if err := <-read; err != nil {
 		s.t.Error(err)
