@@ -5,7 +5,7 @@ PORTABLE := ./...
 SYSTEMS := linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 netbsd/amd64 openbsd/amd64 windows/amd64
 CONCURRENT = $(shell grep -rlE --include='*.go' --exclude-dir=e2e '^[[:space:]]*go [a-z]|errgroup' . | xargs -n 1 dirname | sort -u)
 
-.PHONY: build setup demo test lint cross fuzz race user e2e-all nasty images bench clean
+.PHONY: build setup demo test lint cross fuzz race user e2e-all nasty judge unions images bench clean
 
 build: # makes ./sandbox-install
 	go build -o sandbox-install ./cmd/sandbox-install
@@ -48,6 +48,12 @@ e2e-all: setup # every installer; half an hour the first time
 
 nasty: setup build # the nasty cases, if they are beside the repository; METHOD=hashdiff by that method
 	METHOD=$(METHOD) e2e/nasty.sh ./sandbox-install
+
+judge: # the union of --method fuse, by the suites that are in SUITES
+	scripts/judge-union $(SUITES)
+
+unions: setup build # times on each union, and on fuse-overlayfs if it is there
+	e2e/unions.sh ./sandbox-install
 
 images: setup build # the PE images of many Debian packages, or of IMAGES, moved and judged
 	e2e/images.sh ./sandbox-install $(IMAGES)

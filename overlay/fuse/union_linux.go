@@ -1,6 +1,7 @@
 package fuse
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log"
@@ -17,7 +18,7 @@ import (
 type UnionOptions struct {
 	Lowers []*os.File // directories, the topmost first; never written to
 	Upper  *os.File   // the directory that changes land in
-	Work   *os.File   // an empty directory on its file system
+	Work   *os.File   // a directory on its file system, for what is on its way there
 
 	// Private is the prefix of the attributes in which an overlay keeps its notes:
 	// "trusted.overlay." or "user.overlay." (overlayfs.rst).
@@ -120,7 +121,19 @@ func (u *Union) plant() error {
 	root.ino = u.number(root.key)
 	u.root, u.byID[root.id] = root, root
 	u.byFile[root.key], u.byFile[root.upperKey] = root, root
-	u.work = int(u.opt.Work.Fd())
+	return u.furnish()
+}
+
+// furnish makes directories in work, which may have been another union's before.
+func (u *Union) furnish() (err error) {
+	own := rand.Text()
+	work := int(u.opt.Work.Fd())
+	if err := unix.Mkdirat(work, own, 0o700); err != nil {
+		return err
+	}
+	if u.work, err = openDir(work, own); err != nil {
+		return err
+	}
 	for name, p := range map[string]*place{"tmp": &u.tmp, "index": &u.index} {
 		if err := unix.Mkdirat(u.work, name, 0o700); err != nil {
 			return err

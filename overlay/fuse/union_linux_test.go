@@ -8,26 +8,28 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/posixtest"
 	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/internal/need"
 )
 
 // A union is judged by the scenes of package overlay, too.
 
-// mounted mounts a union of a lower directory and returns where.
-func mounted(t *testing.T, lower string) (dir, upper string, s *Server) {
+// layers are the directories of a union.
+type layers struct {
+	lowers      []string
+	upper, work string
+}
+
+// mount mounts a union on a directory.
+func (l *layers) mount(t *testing.T, on string) *Server {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to mount")
-	}
-	base := t.TempDir()
-	for _, name := range []string{"upper", "work", "merged"} {
-		if err := os.Mkdir(filepath.Join(base, name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
+	need.Root(t)
 	open := func(name string, flags int) *os.File {
 		f, err := os.OpenFile(name, flags, 0)
 		if err != nil {
@@ -41,28 +43,70 @@ func mounted(t *testing.T, lower string) (dir, upper string, s *Server) {
 		t.Fatal(err)
 	}
 	dev := open("/dev/fuse", os.O_RDWR)
-	dir = filepath.Join(base, "merged")
 	options := "rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions,fd=" + strconv.Itoa(int(dev.Fd()))
-	if err := unix.Mount("union", dir, "fuse", 0, options); err != nil {
+	if err := unix.Mount("union", on, "fuse", 0, options); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+		if err := unix.Unmount(on, unix.MNT_DETACH); err != nil && err != unix.EINVAL { // TestMount: not mounted any more
 			t.Error(err)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	upper = filepath.Join(base, "upper")
-	err = s.Add(dev, UnionOptions{
-		Lowers: []*os.File{open(lower, os.O_RDONLY)}, Upper: open(upper, os.O_RDONLY), Work: open(filepath.Join(base, "work"), os.O_RDONLY),
-		Private: "trusted.overlay.",
-	})
-	if err != nil {
+	opt := UnionOptions{Upper: open(l.upper, os.O_RDONLY), Work: open(l.work, os.O_RDONLY), Private: "trusted.overlay."}
+	for _, lower := range l.lowers {
+		opt.Lowers = append(opt.Lowers, open(lower, os.O_RDONLY))
+	}
+	if err := s.Add(dev, opt); err != nil {
 		t.Fatal(err)
 	}
-	return dir, upper, s
+	return s
+}
+
+// mounted mounts a union of a lower directory and returns where.
+func mounted(t *testing.T, lower string) string {
+	t.Helper()
+	base := t.TempDir()
+	for _, name := range []string{"upper", "work", "merged"} {
+		if err := os.Mkdir(filepath.Join(base, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := layers{[]string{lower}, filepath.Join(base, "upper"), filepath.Join(base, "work")}
+	on := filepath.Join(base, "merged")
+	l.mount(t, on)
+	return on
+}
+
+var (
+	mountOn      = flag.String("mount", "", "a directory to mount a union on")
+	mountOptions = flag.String("layers", "", "its layers, as mount(8) is told of those of an overlay: lowerdir=A:B,upperdir=C,workdir=D")
+)
+
+// TestMount mounts a union for a suite that wants to mount for itself, and serves it
+// until it is unmounted.
+func TestMount(t *testing.T) {
+	if *mountOn == "" {
+		t.Skip("no -mount was given")
+	}
+	var l layers
+	for option := range strings.SplitSeq(*mountOptions, ",") {
+		switch key, value, _ := strings.Cut(option, "="); key {
+		case "lowerdir":
+			l.lowers = strings.Split(value, ":")
+		case "upperdir":
+			l.upper = value
+		case "workdir":
+			l.work = value
+		}
+	}
+	s := l.mount(t, *mountOn)
+	var st unix.Statfs_t
+	for s.Err() == nil && unix.Statfs(*mountOn, &st) == nil && st.Type == unix.FUSE_SUPER_MAGIC {
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 var judge = flag.String("judge", "", "a command for sh that judges its working directory, which is in a union")
@@ -78,7 +122,7 @@ func TestJudge(t *testing.T) {
 	if lower == "" {
 		lower = t.TempDir()
 	}
-	dir, _, _ := mounted(t, lower)
+	dir := mounted(t, lower)
 	cmd := exec.Command("sh", "-c", *judge)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -95,7 +139,7 @@ func TestPosix(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	dir, _, _ := mounted(t, lower)
+	dir := mounted(t, lower)
 	for name, test := range posixtest.All {
 		if name == "FcntlFlockLocksFile" { // one process' locks do not exclude each other: its own suite leaves it out
 			continue
