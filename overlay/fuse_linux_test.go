@@ -143,7 +143,9 @@ func TestFuseServerKilled(t *testing.T) {
 	s.method = Fuse{}
 	started := make(chan error)
 	s.cmd.Started = func() {
-		time.AfterFunc(time.Second/2, func() { started <- exec.Command("pkill", "-KILL", "-P", strconv.Itoa(os.Getpid()), "-f", "^sandbox-install: union").Run() })
+		time.AfterFunc(time.Second/2, func() {
+			started <- exec.Command("pkill", "-KILL", "-P", strconv.Itoa(os.Getpid()), "-f", "^sandbox-install: union").Run()
+		})
 	}
 	s.checked(func() {
 		_, err := s.try(t.Context())
