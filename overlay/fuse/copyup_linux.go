@@ -68,9 +68,11 @@ func (u *Union) copyTo(work int, tmp string, o *object, st *unix.Statx_t, empty 
 		if err := c.xattrs(); err != nil { // after the owner, whose change takes capabilities away
 			return err
 		}
-		origin := fmt.Appendf(nil, originFormat, o.key.dev, o.key.ino)
-		if err := c.setNote(originNote, origin); err != nil {
-			return err
+		if !o.isDir() && !o.hasNames(st) {
+			origin := fmt.Appendf(nil, originFormat, o.key.dev, o.key.ino)
+			if err := c.setNote(originNote, origin); err != nil {
+				return err
+			}
 		}
 		if text := protattr(o.protected); text != "" {
 			if err := c.setNote("protattr", []byte(text)); err != nil {
@@ -88,13 +90,14 @@ func (u *Union) install(work int, tmp string, o *object, st *unix.Statx_t) error
 		return err
 	}
 	switch {
-	case !o.isDir() && (o.shared != nil || st.Nlink > 1):
+	case o.hasNames(st):
 		// The index has it for good, and its names in upper are links to that.
 		err := u.in(&u.index, func(index int) error { return unix.Renameat(work, tmp, index, tmp) })
 		if err != nil {
 			return err
 		}
 		u.share(o, st).upper = &place{&u.index, tmp}
+		u.copies[keyOf(&made)] = o.key
 		o.upper = o.shared.upper
 		if o.parent != nil {
 			if err := u.linkUp(o, o.parent, o.name); err != nil {
@@ -123,6 +126,11 @@ func (u *Union) install(work int, tmp string, o *object, st *unix.Statx_t) error
 	o.upperKey = keyOf(&made)
 	u.byFile[o.upperKey] = o
 	return nil
+}
+
+// hasNames reports whether a file of a lower directory has, or had, several names.
+func (o *object) hasNames(st *unix.Statx_t) bool {
+	return !o.isDir() && (o.shared != nil || st.Nlink > 1)
 }
 
 // share returns the record of a file's names.

@@ -130,7 +130,7 @@ func (u *Union) find(parent *object, name string) (*finding, error) {
 			if err := u.look(f, from); err != nil {
 				return nil, err
 			}
-			from = u.resolve(to, parent)
+			from = u.resolve(to, nil, from)
 		}
 	}
 	below := f.below
@@ -155,7 +155,8 @@ func (u *Union) look(f *finding, from []*place) error {
 		}
 		hidden = opaque
 	}
-	for i, p := range from {
+	for i := 0; i < len(from); i++ {
+		p := from[i]
 		var st unix.Statx_t
 		err := u.at(p, func(dir int, name string) error { return statx(dir, name, 0, &st) })
 		if err == unix.ENOENT || err == unix.ENOTDIR {
@@ -178,13 +179,29 @@ func (u *Union) look(f *finding, from []*place) error {
 		if !isDir {
 			return nil
 		}
-		if i+1 < len(from) {
-			if hidden, err = u.isOpaque(p); err != nil {
-				return err
-			}
+		if p.layer() == u.root.lowers[len(u.root.lowers)-1] {
+			return nil
+		}
+		if hidden, err = u.isOpaque(p); err != nil {
+			return err
+		}
+		to, err := u.redirect(p)
+		if err != nil {
+			return err
+		}
+		if to != "" { // it was renamed when its layer was the upper one
+			from = slices.Concat(from[:i+1], u.resolve(to, p.parent, from[i+1:]))
 		}
 	}
 	return nil
+}
+
+// layer is the root of the layer that a place is in.
+func (p *place) layer() *place {
+	for p.parent != nil {
+		p = p.parent
+	}
+	return p
 }
 
 func (u *Union) isOpaque(p *place) (bool, error) {
@@ -209,17 +226,21 @@ func (u *Union) note(p *place, name string) (value string, err error) {
 	return value, err
 }
 
-// resolve finds the places that a redirect leads to: from the roots of the lower
-// directories, or without a slash, beside the directory itself.
-func (u *Union) resolve(to string, parent *object) []*place {
+// resolve finds the places that the redirect of a directory leads to: from the roots of
+// the lower directories below its own, or without a slash, beside where they would be
+// otherwise.
+func (u *Union) resolve(to string, dir *place, otherwise []*place) []*place {
+	var places []*place
 	if !strings.HasPrefix(to, "/") {
-		places := make([]*place, len(parent.lowers))
-		for i, dir := range parent.lowers {
-			places[i] = &place{dir, to}
+		for _, p := range otherwise {
+			places = append(places, &place{p.parent, to})
 		}
 		return places
 	}
-	places := slices.Clone(u.root.lowers)
+	places = slices.Clone(u.root.lowers)
+	if dir != nil {
+		places = places[slices.Index(places, dir.layer())+1:]
+	}
 	for name := range strings.SplitSeq(to[1:], "/") {
 		for i := range places {
 			places[i] = &place{places[i], name}
@@ -305,6 +326,8 @@ func (u *Union) newObject(f *finding) (*object, error) {
 		if f.upper == nil {
 			o.protected = uint32(f.lowerSt.Attributes) & (unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND)
 		}
+	case f.upper != nil && u.copies[o.upperKey] != file{}:
+		o.key = u.copies[o.upperKey]
 	case f.upper != nil && !o.isDir():
 		origin, err := u.note(f.upper, originNote)
 		if err != nil {
@@ -323,8 +346,8 @@ func (u *Union) newObject(f *finding) (*object, error) {
 	return o, nil
 }
 
-// originNote is the attribute in which a copy tells what it is a copy of. It is none
-// of the kernel's own, which has a file handle in "origin".
+// originNote is the attribute in which a copy tells what it is a copy of, if that had no
+// other name. It is none of the kernel's own, which has a file handle in "origin".
 const (
 	originNote   = "sandbox-install.origin"
 	originFormat = "%d:%d"

@@ -42,8 +42,9 @@ type Union struct {
 	// rely on it.
 	tree     sync.RWMutex
 	shared   map[file]*shared
-	serial   int    // of names in work
-	whiteout string // one in work; "" if there is none yet
+	copies   map[file]file // of what is shared, by what upper has: what that was
+	serial   int           // of names in work
+	whiteout string        // one in work; "" if there is none yet
 
 	// mu is for what the kernel knows: it is taken last.
 	mu       sync.Mutex
@@ -65,6 +66,7 @@ func newUnion(dev *os.File, opt UnionOptions) (*Union, error) {
 		next:          gofuse.FUSE_ROOT_ID,
 		lowers:        make(map[uint64]int),
 		shared:        make(map[file]*shared),
+		copies:        make(map[file]file),
 		byID:          make(map[uint64]*object),
 		byFile:        make(map[file]*object),
 		listings:      make(map[uint64]*listing),

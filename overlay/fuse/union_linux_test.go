@@ -103,9 +103,12 @@ func TestMount(t *testing.T) {
 		}
 	}
 	s := l.mount(t, *mountOn)
-	var st unix.Statfs_t
-	for s.Err() == nil && unix.Statfs(*mountOn, &st) == nil && st.Type == unix.FUSE_SUPER_MAGIC {
-		time.Sleep(10 * time.Millisecond)
+	for mounted := true; mounted && s.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		table, err := os.ReadFile("/proc/self/mountinfo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		mounted = strings.Contains(string(table), " "+*mountOn+" ")
 	}
 }
 
@@ -146,4 +149,41 @@ func TestPosix(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) { test(t, filepath.Join(dir, name)) })
 	}
+}
+
+// TestLayers mounts what a union has left, as upper once more and as a lower directory:
+// with names of one file that have parted, and with a directory that was renamed.
+func TestLayers(t *testing.T) {
+	base := t.TempDir()
+	in := func(l layers, script string) {
+		t.Helper()
+		t.Run("", func(t *testing.T) {
+			l.mount(t, filepath.Join(base, "merged"))
+			cmd := exec.Command("sh", "-euc", script)
+			cmd.Dir = filepath.Join(base, "merged")
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s: %v\n%s", script, err, out)
+			}
+		})
+	}
+	for _, name := range []string{"merged", "lower", "upper1", "work1", "upper2", "work2"} {
+		if err := os.Mkdir(filepath.Join(base, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lower := filepath.Join(base, "lower")
+	first := layers{[]string{lower}, filepath.Join(base, "upper1"), filepath.Join(base, "work1")}
+	second := layers{[]string{first.upper, lower}, filepath.Join(base, "upper2"), filepath.Join(base, "work2")}
+	if out, err := exec.Command("sh", "-euc", `cd "$1"; echo 1 >x; mkdir -p d/sub; echo 2 >d/sub/f`, "sh", lower).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	in(first, `ln x y; mv d e; echo 3 >e/g`)
+	in(second, `
+		test "$(cat e/sub/f e/g | xargs)" = "2 3"; test ! -e d
+		echo 1 >>x; test "$(stat -c %h,%s x y | xargs)" = "2,4 2,4"
+		mv e/sub e/moved`)
+	in(second, `
+		test "$(cat e/moved/f)" = 2; test ! -e e/sub
+		test "$(cat x)" = "$(printf '1\n1')"; stat y >/dev/null; rm y
+		test "$(stat -c %F x)" = "regular file"; rm x; test "$(ls)" = e`)
 }
