@@ -33,6 +33,7 @@ var writers = map[string]map[string]string{
 
 // TestProvenance has real installers captured by all methods with --provenance: each
 // tells the same of who wrote what, and the tarball is the one that is made without.
+// Under seccomp, make(1) runs eight jobs at once.
 func TestProvenance(t *testing.T) {
 	require(t, "root", "overlay", "debian", "judges")
 	for _, in := range installers {
@@ -66,7 +67,7 @@ func testProvenance(t *testing.T, in installer, want map[string]string) {
 		if method == "seccomp" {
 			out := t.TempDir()
 			args := slices.Concat([]string{"sandbox-install", "run", "--method", method, "--provenance", "-o", "/srv"}, flags, []string{"--", "sh", "-euc", in.install})
-			got = run(entered(base, out, in.at(shellWords(args))), out)
+			got = run(entered(base, out, "export MAKEFLAGS=-j8; "+in.at(shellWords(args))), out)
 		} else {
 			got = inRoot(method, "--provenance")
 		}

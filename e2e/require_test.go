@@ -30,7 +30,8 @@ var needs = map[string]func() error{
 		_, err := os.Stat(corpus())
 		return err
 	},
-	"judges": func() error { return haveTools("find", "sha256sum", "getfattr", "lsattr", "tar", "zstd") },
+	"tracers": func() error { return haveTools("strace", "proot", "porg", "gcc") },
+	"judges":  func() error { return haveTools("find", "sha256sum", "getfattr", "lsattr", "tar", "zstd") },
 }
 
 func haveTools(names ...string) error {
