@@ -17,7 +17,8 @@ import (
 // A journal is a directory on disk:
 //
 //	lock     locked while the run lives
-//	log/N    the records, numbered from 1, each the target of a symlink
+//	log/N    the records from number N on, counted from 1: an attribute of a file, or
+//	         one as the target of a symlink
 //	kept/N   what the inode of record N held: a hard link or a copy
 //	after/N  what the run wrote, for the result
 //	spare/N  room for the records of rolling back, should the disk be full then
@@ -25,17 +26,21 @@ import (
 //
 // Links on other file systems are in rooms of their own, hidden directories there.
 //
-// A record is a symlink since that takes one operation on metadata: ext4, XFS and
-// the overlays on them bring such to the disk in order, so that what a record is
-// about never is there without it, and nothing has to wait for the disk. Elsewhere, of
-// what is on other file systems, of contents, and where a record is too long, it is
-// waited for.
+// A record is in an attribute, or a symlink, since that takes one operation on
+// metadata: ext4, XFS and the overlays on them bring such to the disk in order, so that
+// what a record is about never is there without it, and nothing has to wait for the
+// disk. Elsewhere, of what is on other file systems, of contents, and where a record is
+// too long, it is waited for.
 type journal struct {
 	path string
 	lock *os.File
 	log  *os.File
 	kept *os.File
 	last int // number of the last record
+
+	batch *os.File // to which attribute the next record goes; nil if a new one is to be made
+	text  []byte   // the attribute
+	plain bool     // there are no attributes here
 
 	spares int // how many there were made
 
@@ -132,7 +137,7 @@ func isUnordered(f *os.File) (bool, error) {
 
 func (j *journal) close() error {
 	var errs []error
-	for _, f := range []*os.File{j.log, j.kept, j.lock} {
+	for _, f := range []*os.File{j.batch, j.log, j.kept, j.lock} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}
@@ -188,26 +193,42 @@ var step = func() {}
 // add writes the next record. Before what it is about may be changed: flush.
 func (j *journal) add(text string) error {
 	step()
-	name := strconv.Itoa(j.last + 1)
-	err := unix.Symlinkat(text, int(j.log.Fd()), name)
-	long := err == unix.ENAMETOOLONG
-	if long {
-		err = writeSynced(filepath.Join(j.path, "log", name), text)
+	err := j.append(text)
+	if err == errNoBatch {
+		err = j.addAlone(text)
 	}
 	if err != nil {
 		return err
 	}
 	j.last++
-	j.wait = j.wait || long || j.unordered
+	j.wait = j.wait || j.unordered
 	return nil
 }
 
-// flush waits until the records are on the disk, if need be.
+// addAlone writes a record that is a symlink, or, being too long, a file.
+func (j *journal) addAlone(text string) error {
+	if err := j.endBatch(); err != nil {
+		return err
+	}
+	name := strconv.Itoa(j.last + 1)
+	err := unix.Symlinkat(text, int(j.log.Fd()), name)
+	if err == unix.ENAMETOOLONG {
+		j.wait = true
+		err = writeSynced(filepath.Join(j.path, "log", name), text)
+	}
+	return err
+}
+
+// flush waits until the records are on the disk, if need be. With the last one are all
+// others, where they are in order.
 func (j *journal) flush() error {
 	if !j.wait {
 		return nil
 	}
 	j.wait = false
+	if j.batch != nil {
+		return j.batch.Sync()
+	}
 	return j.log.Sync()
 }
 
@@ -235,7 +256,7 @@ func (j *journal) addAtLast(text string) error {
 		if err = j.add(text); err == nil {
 			return j.flush()
 		}
-		if err != unix.ENOSPC && err != unix.EDQUOT || len(spare) == 0 {
+		if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) || len(spare) == 0 {
 			return err
 		}
 		if err := os.Remove(spare[0]); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -82,35 +83,53 @@ func (j *journal) addJSON(kind byte, v any) error {
 // read reads all records back.
 func (j *journal) read() (*past, error) {
 	p := newPast()
-	names, err := os.ReadDir(j.log.Name())
+	found, err := os.ReadDir(j.log.Name())
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range names {
+	var numbers []int
+	for _, d := range found {
 		if n, err := strconv.Atoi(d.Name()); err == nil {
-			j.last = max(j.last, n)
+			numbers = append(numbers, n)
 		}
 	}
-	for n := 1; n <= j.last; n++ {
-		text, err := j.record(n)
-		if err == nil {
-			err = j.replay(p, n, text)
+	slices.Sort(numbers)
+	for _, n := range numbers {
+		texts, err := j.records(n)
+		for i := 0; i < len(texts) && err == nil; i++ {
+			err = j.replay(p, n+i, texts[i])
 		}
 		if err != nil {
 			return nil, fmt.Errorf("journal %s: record %d: %w", j.path, n, err)
 		}
+		j.last = n + len(texts) - 1
 	}
 	return p, nil
 }
 
-func (j *journal) record(n int) (string, error) {
+// records reads what has a number: the records from there on.
+func (j *journal) records(n int) ([]string, error) {
 	name := filepath.Join(j.path, "log", strconv.Itoa(n))
 	text, err := os.Readlink(name)
-	if errors.Is(err, unix.EINVAL) {
-		b, err := os.ReadFile(name)
-		return string(b), err
+	if err == nil {
+		return []string{text}, nil
 	}
-	return text, err
+	if !errors.Is(err, unix.EINVAL) {
+		return nil, err
+	}
+	buf := make([]byte, unix.PathMax) // more than a batch has
+	k, err := unix.Getxattr(name, batchXattr, buf)
+	if err == nil {
+		return strings.Split(strings.TrimSuffix(string(buf[:k]), "\x00"), "\x00"), nil
+	}
+	if err != unix.ENODATA && err != unix.ENOTSUP {
+		return nil, err
+	}
+	b, err := os.ReadFile(name)
+	if err != nil || len(b) == 0 { // a batch that was about to get its first
+		return nil, err
+	}
+	return []string{string(b)}, nil
 }
 
 // replay adds a record.

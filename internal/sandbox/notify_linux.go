@@ -103,8 +103,10 @@ func answerOne(listener uintptr, decide func(*Question) unix.Errno) error {
 	}
 }
 
+// ioctl does not tell Go's scheduler of the call, which takes longer than the call:
+// after poll(2) neither of them blocks (a question that was taken back is ENOENT).
 func ioctl(fd, request uintptr, arg unsafe.Pointer) unix.Errno {
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, request, uintptr(arg))
+	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, fd, request, uintptr(arg))
 	return errno
 }
 
