@@ -334,7 +334,7 @@ func (o *order) start() (pid int, err error) {
 	if err := os.Chdir(p.Dir); err != nil {
 		return 0, &StepError{"enter the working directory", err}
 	}
-	name, err := lookPath(p.Args[0], p.Env)
+	name, err := LookPath(p.Args[0], p.Env)
 	if err != nil {
 		return 0, &ExecError{p.Args[0], err}
 	}

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// lookPath finds the program name as execvp(3) does, with env's PATH and not
+// LookPath finds the program name as execvp(3) does, with env's PATH and not
 // this process's.
-func lookPath(name string, env []string) (string, error) {
+func LookPath(name string, env []string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil
 	}

@@ -220,12 +220,12 @@ func TestLookPath(t *testing.T) {
 		{"plain", dir + "/a", ""},
 		{"", dir, ""},
 	} {
-		got, err := lookPath(test.name, []string{"PATH=/wrong", "PATH=" + test.path})
+		got, err := LookPath(test.name, []string{"PATH=/wrong", "PATH=" + test.path})
 		if got != test.want || (err == nil) != (test.want != "") {
 			t.Errorf("%s in %s: %s, %v; want %s", test.name, test.path, got, err, test.want)
 		}
 	}
-	if _, err := lookPath("plain", []string{"PATH=" + dir + "/a"}); !errors.Is(err, fs.ErrPermission) {
+	if _, err := LookPath("plain", []string{"PATH=" + dir + "/a"}); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("not executable: %v", err)
 	}
 }

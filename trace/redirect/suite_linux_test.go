@@ -1,0 +1,18 @@
+//go:build amd64
+
+package redirect
+
+import (
+	"os"
+	"testing"
+
+	"github.com/sandbox-install/sandbox-install/capture/capturetest"
+	"github.com/sandbox-install/sandbox-install/internal/sandbox"
+)
+
+func TestMain(m *testing.M) {
+	sandbox.Init()
+	os.Exit(m.Run())
+}
+
+func TestSuite(t *testing.T) { capturetest.Run(t, &Method{}) }
