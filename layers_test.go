@@ -31,11 +31,12 @@ var layers = map[string]struct{ ours, modules []string }{
 	"overlay/fuse":        {modules: []string{"github.com/hanwen/go-fuse/v2", "golang.org/x/sys"}},
 	"hashdiff":            {ours: []string{"plist", "capture", "internal/sandbox"}, modules: []string{"github.com/zeebo/blake3", "golang.org/x/sys", "golang.org/x/sync"}},
 	"trace":               {ours: []string{"plist", "capture", "internal/sandbox"}, modules: []string{"golang.org/x/sys", "github.com/seccomp/libseccomp-golang"}},
+	"trace/redirect":      {ours: []string{"plist", "capture", "internal/sandbox"}, modules: []string{"golang.org/x/sys"}},
 	"tarball":             {ours: []string{"plist"}, modules: []string{"github.com/klauspost/compress", "golang.org/x/sys"}},
 	"rebase":              {ours: []string{"plist"}, modules: []string{"github.com/zeebo/blake3", "golang.org/x/sync", "golang.org/x/sys"}},
 	"rebase/rebasetest":   {},
 	"unpack":              {ours: []string{"plist", "capture", "tarball", "internal/diff3", "internal/dll", "internal/infodir"}, modules: []string{"golang.org/x/sys"}},
-	"cmd/sandbox-install": {ours: []string{"plist", "plist/dialect", "capture", "overlay", "trace", "hashdiff", "tarball", "rebase", "unpack", "internal/infodir", "internal/sandbox"}, modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"}},
+	"cmd/sandbox-install": {ours: []string{"plist", "plist/dialect", "capture", "overlay", "trace", "trace/redirect", "hashdiff", "tarball", "rebase", "unpack", "internal/infodir", "internal/sandbox"}, modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"}},
 	"e2e":                 {},
 	".":                   {},
 }

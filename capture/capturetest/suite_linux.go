@@ -53,12 +53,14 @@ func (s *Scene) except(method string) string {
 	return cmp.Or(s.Except[method], s.Except[family])
 }
 
-// Why an overlay in a user namespace, without privilege, can not get a scene right.
+// Why a method without privilege can not get a scene right, be it an overlay in a user
+// namespace or, with the same limits, a redirection.
 const (
 	noRedirect = "without privilege an overlay can not rename a directory that was there before: EXDEV, as across file systems"
 	noIndex    = "without privilege an overlay has no index: the names of a file that was there before part at its first change, and a note says so"
 	noTrusted  = "without privilege nobody has attributes trusted.*, or security.* but for capabilities"
 	noOthers   = "there is but one id inside, and nobody else to become"
+	noDeep     = "a path with that of the staging directory before it must be shorter than PATH_MAX"
 )
 
 // These tell the test's program that it is to perform a scene.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/overlay"
+	"github.com/sandbox-install/sandbox-install/trace/redirect"
 )
 
 // methods are all capture methods, the best first; each next one works in more
@@ -18,6 +19,7 @@ var methods = []capture.Method{
 	&overlay.Rootless{},
 	&overlay.Fuse{},
 	traceMethod,
+	&redirect.Method{},
 	liveMethod,
 }
 

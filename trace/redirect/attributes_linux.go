@@ -191,9 +191,31 @@ func (t *thread) setxattr(dir, name int, flags uint64) outcome {
 		return out
 	}
 	if x.follow == 0 {
-		return result(unix.Setxattr(x.host, attr, value, int(t.arg(4))))
+		err = unix.Setxattr(x.host, attr, value, int(t.arg(4)))
+	} else {
+		err = unix.Lsetxattr(x.host, attr, value, int(t.arg(4)))
 	}
-	return result(unix.Lsetxattr(x.host, attr, value, int(t.arg(4))))
+	if err != nil || attr != accessACL {
+		return result(err)
+	}
+	return result(t.loosen(x))
+}
+
+// accessACL is the attribute that sets the mode, too (acl(5)).
+const accessACL = "system.posix_acl_access"
+
+// loosen keeps the permissions that a file has just got, and loosens its own.
+func (t *thread) loosen(x *target) error {
+	var st unix.Stat_t
+	if err := unix.Stat(x.host, &st); err != nil {
+		return err
+	}
+	f := t.faceOf(&st)
+	f.mode = f.mode&^0o777 | st.Mode&0o777
+	if loose(st.Mode) == st.Mode&0o7777 {
+		return nil
+	}
+	return unix.Chmod(x.host, loose(st.Mode))
 }
 
 func (t *thread) removexattr(dir, name int, flags uint64) outcome {

@@ -25,7 +25,7 @@ var answers = map[uint64]unix.Errno{
 	unix.SYS_NAME_TO_HANDLE_AT: unix.EOPNOTSUPP,
 
 	unix.SYS_IO_URING_SETUP: unix.ENOSYS, unix.SYS_IO_URING_ENTER: unix.ENOSYS, unix.SYS_IO_URING_REGISTER: unix.ENOSYS,
-	unix.SYS_USELIB:    unix.ENOSYS,
+	unix.SYS_USELIB:     unix.ENOSYS,
 	unix.SYS_SETXATTRAT: unix.ENOSYS, unix.SYS_GETXATTRAT: unix.ENOSYS, unix.SYS_LISTXATTRAT: unix.ENOSYS, unix.SYS_REMOVEXATTRAT: unix.ENOSYS,
 	sysFileGetattr: unix.ENOSYS, sysFileSetattr: unix.ENOSYS,
 }

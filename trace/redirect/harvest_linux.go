@@ -44,16 +44,16 @@ func (f *file) is(typ fs.FileMode) bool { return f != nil && f.Mode.Type() == ty
 
 func (h *harvester) harvest(ctx context.Context) error {
 	h.met = make(map[capture.Inode]int)
-	return h.visit(ctx, "/")
+	return h.visit(ctx, "/", true, true)
 }
 
-// visit lists one path of the view and what is below it. What a stub stands for is as
-// it was.
-func (h *harvester) visit(ctx context.Context, name string) error {
+// visit lists one path of the view and what is below it. Was and is tell whether the
+// directory above was one, and is. What a stub stands for is as it was.
+func (h *harvester) visit(ctx context.Context, name string, was, is bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	before, after, err := h.look(name)
+	before, after, err := h.look(name, was, is)
 	if err != nil {
 		return fmt.Errorf("harvest %q: %w", name, err)
 	}
@@ -67,12 +67,19 @@ func (h *harvester) visit(ctx context.Context, name string) error {
 	if !before.is(fs.ModeDir) && !after.is(fs.ModeDir) {
 		return nil
 	}
-	names, err := h.names(name, before.is(fs.ModeDir), after.is(fs.ModeDir))
-	if err != nil {
-		return fmt.Errorf("harvest %q: %w", name, err)
+	was, is = before.is(fs.ModeDir), after.is(fs.ModeDir)
+	var names []string
+	if is {
+		if names, err = readNames(h.staged(name)); err != nil {
+			return fmt.Errorf("harvest %q: %w", name, err)
+		}
 	}
-	for _, n := range names {
-		if err := h.visit(ctx, join(name, n)); err != nil {
+	if was {
+		names = append(names, h.held[name]...)
+	}
+	slices.Sort(names)
+	for _, n := range slices.Compact(names) {
+		if err := h.visit(ctx, join(name, n), was, is); err != nil {
 			return err
 		}
 	}
@@ -83,31 +90,32 @@ func (h *harvester) visit(ctx context.Context, name string) error {
 var stub = &file{}
 
 // look reads what was and what is at a path.
-func (h *harvester) look(name string) (before, after *file, err error) {
-	if name == h.hidden {
-		return nil, nil, nil
-	}
-	var st unix.Stat_t
-	err = unix.Lstat(h.staged(name), &st)
-	if err == nil {
+func (h *harvester) look(name string, was, is bool) (before, after *file, err error) {
+	if is {
+		var st unix.Stat_t
+		err := unix.Lstat(h.staged(name), &st)
 		f := h.faces[keyOf(&st)]
-		if f != nil && f.stub {
+		if err == nil && f != nil && f.stub {
 			return nil, stub, nil
 		}
-		if after, err = read(h.staged(name)); err == nil && after != nil {
+		if after, err = read(h.staged(name)); err != nil {
+			return nil, nil, err
+		}
+		if after != nil {
 			h.believe(after, f)
 		}
 	}
-	if err != nil && !isGone(err) {
-		return nil, nil, err
-	}
-	if before, err = read(name); err != nil {
-		return nil, nil, err
+	if was {
+		if before, err = read(name); err != nil {
+			return nil, nil, err
+		}
 	}
 	if before != nil {
+		from := key{before.Dev, before.Ino}
 		h.believe(before, nil)
-		if after != nil && h.faces[keyOf(&st)] != nil {
-			after.copied = h.faces[keyOf(&st)].from == key{before.Dev, before.Ino}
+		if after != nil {
+			f := h.faces[key{after.Dev, after.Ino}]
+			after.copied = f != nil && f.from == from
 		}
 	}
 	return before, after, nil
@@ -146,27 +154,13 @@ func (h *harvester) believe(file *file, f *face) {
 	maps.Copy(file.Xattrs, f.xattr)
 }
 
-// names lists a directory as it was, as it is, or both together.
-func (h *harvester) names(name string, was, is bool) (names []string, err error) {
-	for _, at := range []struct {
-		there bool
-		host  string
-	}{{was, name}, {is, h.staged(name)}} {
-		if !at.there {
-			continue
-		}
-		dir, err := os.Open(at.host)
-		if err != nil {
-			return nil, err
-		}
-		more, err := dir.Readdirnames(-1)
-		if err := errors.Join(err, dir.Close()); err != nil {
-			return nil, err
-		}
-		names = append(names, more...)
+func readNames(host string) ([]string, error) {
+	dir, err := os.Open(host)
+	if err != nil {
+		return nil, err
 	}
-	slices.Sort(names)
-	return slices.Compact(names), nil
+	names, err := dir.Readdirnames(-1)
+	return names, errors.Join(err, dir.Close())
 }
 
 // record adds the entry of a path, if it has one.

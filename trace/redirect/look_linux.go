@@ -289,7 +289,7 @@ func (t *thread) open(dir, name int, flags uint64) outcome {
 		return t.create(name, &p)
 	case create && has(unix.O_EXCL):
 		return fail(unix.EEXIST)
-	case flags&(unix.O_ACCMODE|unix.O_TRUNC) != 0 && p.is(unix.S_IFREG):
+	case flags&(unix.O_ACCMODE|unix.O_TRUNC) != 0 && p.is(unix.S_IFREG), p.is(unix.S_IFIFO): // both ends of a fifo
 		if err := t.stage(&p, !has(unix.O_TRUNC)); err != nil {
 			return fail(err)
 		}

@@ -96,9 +96,10 @@ func (t *thread) stopped(status unix.WaitStatus) error {
 		if err != nil {
 			return err
 		}
-		// It has the same memory, or a copy; and who shares it waits (vfork(2)).
-		if c := t.thread(int(child)); c.room == 0 {
-			c.room = t.room
+		// It has the same memory, or a copy; and who shares it waits (vfork(2)). Unless
+		// it was here first: then it may even have executed another program.
+		if t.threads[int(child)] == nil {
+			t.thread(int(child)).room = t.room
 		}
 		return t.resume(0)
 	case unix.PTRACE_EVENT_EXEC:
@@ -178,9 +179,9 @@ type outcome struct {
 
 var pass = outcome{}
 
-func fail(err error) outcome      { return outcome{err: err} }
-func answer(value int64) outcome  { return outcome{answered: true, value: value} }
-func result(err error) outcome    { return outcome{answered: true, err: err} }
+func fail(err error) outcome     { return outcome{err: err} }
+func answer(value int64) outcome { return outcome{answered: true, value: value} }
+func result(err error) outcome   { return outcome{answered: true, err: err} }
 func errnoOf(err error) unix.Errno {
 	var e unix.Errno
 	if errors.As(errno(err), &e) {

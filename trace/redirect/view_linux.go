@@ -26,6 +26,10 @@ type view struct {
 	uid, gid uint32 // ours, which are shown as 0
 
 	faces map[key]*face
+
+	// held are the names that raised directories held before. What others have made
+	// there since is not in the view, and was not removed from it.
+	held map[string][]string
 }
 
 type key struct{ dev, ino uint64 }
@@ -50,7 +54,7 @@ type face struct {
 func newView(dir string) (*view, error) {
 	v := &view{
 		hidden: dir, tree: dir + "/tree", work: dir + "/work",
-		uid: uint32(os.Geteuid()), gid: uint32(os.Getegid()), faces: make(map[key]*face),
+		uid: uint32(os.Geteuid()), gid: uint32(os.Getegid()), faces: make(map[key]*face), held: make(map[string][]string),
 	}
 	for _, d := range []string{v.tree, v.work} {
 		if err := os.Mkdir(d, 0o700); err != nil {
@@ -312,14 +316,17 @@ func (v *view) fill(name string) error {
 		return err
 	}
 	defer unix.Close(upper)
+	var held []string
 	for _, entry := range names {
 		if join(name, entry.Name()) == v.hidden {
 			continue
 		}
+		held = append(held, entry.Name())
 		if err := v.stub(upper, name, entry); err != nil {
 			return err
 		}
 	}
+	v.held[name] = held
 	return v.dress(name)
 }
 
