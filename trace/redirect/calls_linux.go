@@ -98,6 +98,28 @@ func init() { // and so no cycle: the filter is made of it, and enter looks into
 	}
 }
 
+// looking are those that only look.
+var looking = map[uint64]bool{
+	unix.SYS_STAT: true, unix.SYS_LSTAT: true, unix.SYS_NEWFSTATAT: true, unix.SYS_FSTAT: true, unix.SYS_STATX: true,
+	unix.SYS_ACCESS: true, unix.SYS_FACCESSAT: true, unix.SYS_FACCESSAT2: true, unix.SYS_READLINK: true, unix.SYS_READLINKAT: true,
+	unix.SYS_STATFS: true, unix.SYS_GETXATTR: true, unix.SYS_LGETXATTR: true, unix.SYS_LISTXATTR: true, unix.SYS_LLISTXATTR: true,
+	unix.SYS_INOTIFY_ADD_WATCH: true, unix.SYS_CHDIR: true, unix.SYS_GETCWD: true, unix.SYS_EXECVE: true, unix.SYS_EXECVEAT: true,
+	unix.SYS_CONNECT: true,
+}
+
+// changes reports whether the call would change something.
+func (t *thread) changes() bool {
+	const writing = unix.O_ACCMODE | unix.O_CREAT | unix.O_TRUNC
+	switch number := t.regs.Orig_rax; number {
+	case unix.SYS_OPEN:
+		return t.arg(1)&writing != 0
+	case unix.SYS_OPENAT:
+		return t.arg(2)&writing != 0
+	default:
+		return !looking[number]
+	}
+}
+
 // getres tells who asks for his ids that all are root's.
 func (t *thread) getres() outcome {
 	for n := range 3 {

@@ -235,13 +235,6 @@ func (t *thread) getcwd() outcome {
 	return answer(int64(len(text)))
 }
 
-func (t *thread) exec(dir, name int, flags uint64) outcome {
-	if t.isEmpty(name, flags) {
-		return pass
-	}
-	return t.look(dir, name, flags&unix.AT_SYMLINK_NOFOLLOW == 0)
-}
-
 func (t *thread) openat2() outcome {
 	var how unix.OpenHow
 	if t.arg(3) < uint64(len(bytesOf(&how))) {

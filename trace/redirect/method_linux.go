@@ -116,7 +116,7 @@ var blind = []string{
 	"what is written to /proc, /dev and /sys is written there, as far as the user may",
 	"what a daemon outside does when asked over a socket",
 	"what is written through a descriptor that the command was given open",
-	"set-user-id programs run as the user, and changes to other ids are refused",
+	"set-user-id programs run as the user; other ids, chroot(2), mounts and namespaces are refused",
 }
 
 func (r *run) notes(exit *sandbox.Exit) []plist.Note {
@@ -127,8 +127,8 @@ func (r *run) notes(exit *sandbox.Exit) []plist.Note {
 			Text: fmt.Sprintf("process %d was still running and was stopped: %s", p.PID, p.Command),
 		})
 	}
-	for _, what := range slices.Sorted(maps.Keys(r.tracer.refused)) {
-		notes = append(notes, plist.Note{Kind: plist.NoteHole, Text: what})
+	for _, name := range slices.Sorted(maps.Keys(r.tracer.refused)) {
+		notes = append(notes, plist.Note{Kind: plist.NoteHole, Text: fmt.Sprintf("%q is closed to the user: the command was refused to change something there", name)})
 	}
 	return notes
 }

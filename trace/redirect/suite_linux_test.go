@@ -12,6 +12,10 @@ import (
 
 func TestMain(m *testing.M) {
 	sandbox.Init()
+	if dir, ok := os.LookupEnv(confinedVariable); ok {
+		confinedMain(dir)
+		return
+	}
 	os.Exit(m.Run())
 }
 

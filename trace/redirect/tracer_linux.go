@@ -14,8 +14,7 @@ import (
 type tracer struct {
 	*view
 	threads map[int]*thread
-	refused map[string]bool // what the command was kept from, in words
-	parted  map[string]bool // paths that lost the other names of their file
+	refused map[string]bool // paths that are closed to the user, where the command had something to change
 	bug     error           // what should not have happened
 }
 
@@ -152,6 +151,9 @@ func (t *thread) enter() error {
 	regs := t.regs
 	switch {
 	case out.err != nil:
+		if errnoOf(out.err) == unix.EACCES && t.changes() {
+			t.refused[t.closed] = true
+		}
 		regs.Orig_rax, regs.Rax = ^uint64(0), uint64(-int64(errnoOf(out.err)))
 	case out.answered:
 		regs.Orig_rax, regs.Rax = ^uint64(0), uint64(out.value)

@@ -30,6 +30,8 @@ type view struct {
 	// held are the names that raised directories held before. What others have made
 	// there since is not in the view, and was not removed from it.
 	held map[string][]string
+
+	closed string // the last path that was closed to us
 }
 
 type key struct{ dev, ino uint64 }
@@ -147,6 +149,9 @@ func (v *view) lookup(dir *place, name string) (place, error) {
 	if err == unix.ENOENT {
 		p.st = unix.Stat_t{}
 		return p, nil
+	}
+	if err == unix.EACCES {
+		v.closed = dir.path
 	}
 	if p.staged && (p.is(unix.S_IFLNK) || p.is(unix.S_IFDIR) && !v.raised(&p)) {
 		p.other = true
@@ -300,9 +305,18 @@ func (v *view) raise(name string) error {
 	return v.fill(name)
 }
 
+// open opens what is below, to be read.
+func (v *view) open(name string) (*os.File, error) {
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrPermission) {
+		v.closed = name
+	}
+	return f, err
+}
+
 // fill makes a raised directory of a stub.
 func (v *view) fill(name string) error {
-	lower, err := os.Open(name)
+	lower, err := v.open(name)
 	if err != nil {
 		return errno(err)
 	}
@@ -554,7 +568,7 @@ func (v *view) stage(p *place, content bool) error {
 
 // copyUp puts a copy of a regular file into the place of its stub.
 func (v *view) copyUp(name string, content bool) error {
-	from, err := os.Open(name)
+	from, err := v.open(name)
 	if err != nil {
 		return errno(err)
 	}

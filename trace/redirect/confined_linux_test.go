@@ -1,0 +1,110 @@
+//go:build amd64
+
+package redirect
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/capture/capturetest"
+	"github.com/sandbox-install/sandbox-install/internal/need"
+)
+
+// confinedVariable tells this program to capture confinedRun in that directory.
+const confinedVariable = "REDIRECT_TEST_CONFINED"
+
+const confinedBefore = `
+	umask 022; mkdir bin old kept; echo 1 >bin/tool; echo 1 >old/a; echo 1 >kept/a; echo 1 >kept/b; ln -s tool bin/link
+	chmod 555 old kept; chmod 444 kept/a; touch -d @1000000000 bin/tool old/a kept/a kept/b`
+
+// confinedRun does what an installer does, and reads it back by a script of its own.
+const confinedRun = `
+	test "$(id -u)$(id -g)" = 00
+	printf '#!/bin/sh -e\necho "$0" $#\n' >bin/script; chmod 755 bin/script; test "$(bin/script x y)" = "bin/script 2"
+	install -m 444 -o 0 -g 12 bin/script bin/copy; echo '#' >>bin/copy; chown 7 bin/copy; chmod 4711 bin/copy
+	test "$(stat -c '%a %u %g' bin/copy)" = "4711 7 12"
+	test "$(cd kept && ls | tr '\n' ' ')" = "a b "; mv kept/a kept/c; test "$(cd kept && ls | tr '\n' ' ')" = "b c "
+	rm -r old; ! test -e old/a; mkdir old; echo 2 >old/n; ln old/n old/m; ln -sf script bin/link
+	echo 2 >>bin/tool; cp bin/script ran; ./ran >/dev/null; test "$(cd bin && pwd)" = "$PWD/bin"; sed -i s/1/3/ kept/b
+	mkfifo p; (echo word >p &) ; read word <p; test "$word" = word
+	(cd /usr/local/bin && echo x >redirect-test && test -x . && rm redirect-test)`
+
+// confinedMain prints what was captured.
+func confinedMain(dir string) {
+	r, err := (&Method{}).Run(context.Background(), capture.Command{
+		Args: []string{"sh", "-euc", confinedRun}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: dir + "/live", Staging: dir + "/staging",
+		Stdin: nil, Stdout: os.Stderr, Stderr: os.Stderr,
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	for i := range r.List.Entries {
+		e := &r.List.Entries[i]
+		fmt.Printf("%d %s %q %v %d:%d %d %s %q\n", e.Op, e.Changed, e.Path, e.Mode, e.UID, e.GID, e.Size, e.Digest, e.Link)
+	}
+	fmt.Printf("status %d, notes %v\n", r.ExitCode, r.List.Notes)
+	if err := r.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// TestConfined captures in root's directory the same as root, as root of a container
+// without a capability, and as nobody, who may not even make a user namespace.
+func TestConfined(t *testing.T) {
+	need.Root(t)
+	need.Program(t, "setpriv")
+	noCapabilities := []string{"--bounding-set", "-all", "--inh-caps", "-all", "--no-new-privs"}
+	want := ""
+	for _, who := range []struct {
+		name  string
+		uid   int
+		start []string
+	}{
+		{"root", 0, nil},
+		{"container", 0, noCapabilities},
+		{"nobody", 65534, append([]string{"--reuid", "65534", "--regid", "65534", "--clear-groups"}, noCapabilities...)},
+	} {
+		t.Run(who.name, func(t *testing.T) {
+			dir := t.TempDir()
+			setUp := exec.Command("sh", "-euc", `chmod 755 "${1%/*}" "$1"; mkdir "$1/live" "$1/staging"; chown "$2" "$1/staging"; cp /proc/self/fd/3 "$1/self"; chmod 755 "$1/self"; cd "$1/live"; eval "$3"`,
+				"sh", dir, fmt.Sprint(who.uid), confinedBefore)
+			self, err := os.Open("/proc/self/exe")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer self.Close()
+			setUp.ExtraFiles = []*os.File{self}
+			if out, err := setUp.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			before := capturetest.Take(t, dir)
+			cmd := exec.Command("setpriv", append(who.start, filepath.Join(dir, "self"))...)
+			cmd.Env = append(os.Environ(), confinedVariable+"="+dir)
+			stderr := &strings.Builder{}
+			cmd.Stderr = io.MultiWriter(stderr, os.Stderr)
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, stderr)
+			}
+			got := strings.ReplaceAll(string(out), dir[1:], "")
+			if want == "" {
+				want = got
+			}
+			if got != want || !strings.HasSuffix(got, "status 0, notes []\n") || strings.Count(got, "\n") < 12 {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+			if after := capturetest.Take(t, dir); fmt.Sprint(after) != fmt.Sprint(before) {
+				t.Errorf("touched:\n%v\nwas\n%v", after, before)
+			}
+		})
+	}
+}
