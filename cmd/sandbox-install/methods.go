@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"github.com/sandbox-install/sandbox-install/capture"
@@ -19,15 +20,26 @@ var methods = []capture.Method{
 	&overlay.Rootless{},
 	&overlay.Fuse{},
 	traceMethod,
-	&redirect.Method{},
+	redirectMethod,
 	liveMethod,
 }
 
+var redirectMethod = &redirect.Method{}
+
 // automatic are the methods that are chosen without being named: none that would
 // let the command change the live system. In another root hashdiff works in a copy.
+// A redirection shows its root less than root can do, so that it is only for others.
 func automatic(root string) []capture.Method {
 	return slices.DeleteFunc(slices.Clone(methods), func(m capture.Method) bool {
-		return m == capture.Method(traceMethod) || root == "" && m == capture.Method(liveMethod)
+		switch m {
+		case traceMethod:
+			return true
+		case redirectMethod:
+			return root != "" || os.Geteuid() == 0
+		case liveMethod:
+			return root == ""
+		}
+		return false
 	})
 }
 

@@ -113,10 +113,11 @@ func (r *run) run(ctx context.Context) (*capture.Result, error) {
 
 // blind is what is not led to the staging tree, or not done as root would.
 var blind = []string{
-	"what is written to /proc, /dev and /sys is written there, as far as the user may",
+	"what is written to /proc, /dev and /sys, which is led nowhere else",
 	"what a daemon outside does when asked over a socket",
 	"what is written through a descriptor that the command was given open",
-	"set-user-id programs run as the user; other ids, chroot(2), mounts and namespaces are refused",
+	"what set-user-id programs would do, which run as the user; other ids, chroot(2), mounts and namespaces are refused",
+	"a path that another thread changes in memory between our look and the kernel's",
 }
 
 func (r *run) notes(exit *sandbox.Exit) []plist.Note {
