@@ -30,11 +30,8 @@ var answers = map[uint64]unix.Errno{
 	sysFileGetattr: unix.ENOSYS, sysFileSetattr: unix.ENOSYS,
 }
 
-// Calls of Linux 6.17, the last that are known here.
+// Calls of Linux 6.17, the last that are known here. The numbers of x32 are beyond.
 const sysFileGetattr, sysFileSetattr, sysLast = 468, 469, 469
-
-// x32 is the bit of the numbers of another table of calls (asm/unistd.h).
-const x32 = 0x40000000
 
 // Offsets in struct seccomp_data of linux/seccomp.h.
 const dataNumber, dataArch, dataArg1 = 0, 4, 24

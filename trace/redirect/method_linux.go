@@ -81,7 +81,6 @@ type run struct {
 	cmd    capture.Command
 	dir    string
 	tracer *tracer
-	failed failure // of the launch
 }
 
 func (r *run) run(ctx context.Context) (*capture.Result, error) {
