@@ -54,6 +54,8 @@ func check(cmd *capture.Command) error {
 		return &capture.Unavailable{Reason: errors.New("redirect captures on the live system, not in another root")}
 	case cmd.NoNetwork:
 		return &capture.Unavailable{Reason: errors.New("redirect can not keep a command from the network")}
+	case cmd.Provenance:
+		return &capture.Unavailable{Reason: errors.New("redirect does not record who wrote what")}
 	case cmd.Isolate != capture.IsolateNamespaces:
 		return &capture.Unavailable{Reason: fmt.Errorf("redirect can not run a command in a %s", cmd.Isolate)}
 	}

@@ -20,3 +20,5 @@ func TestMain(m *testing.M) {
 }
 
 func TestSuite(t *testing.T) { capturetest.Run(t, &Method{}) }
+
+func TestProvenance(t *testing.T) { capturetest.Provenance(t, &Method{}, false) }
