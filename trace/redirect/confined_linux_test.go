@@ -5,7 +5,7 @@ package redirect
 import (
 	"context"
 	"fmt"
-	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,8 +17,11 @@ import (
 	"github.com/sandbox-install/sandbox-install/internal/need"
 )
 
-// confinedVariable tells this program to capture confinedRun in that directory.
+// confinedVariable tells this program to capture a script in that directory.
 const confinedVariable = "REDIRECT_TEST_CONFINED"
+
+// scriptVariable tells it the script.
+const scriptVariable = "REDIRECT_TEST_SCRIPT"
 
 const confinedBefore = `
 	umask 022; mkdir bin old kept; echo 1 >bin/tool; echo 1 >old/a; echo 1 >kept/a; echo 1 >kept/b; ln -s tool bin/link
@@ -36,10 +39,26 @@ const confinedRun = `
 	mkfifo p; (echo word >p &) ; read word <p; test "$word" = word
 	(cd /usr/local/bin && echo x >redirect-test && test -x . && rm redirect-test)`
 
+// TestClosed has nobody change what only root may see: that is refused, and told; but
+// what need not be seen to be changed is changed.
+func TestClosed(t *testing.T) {
+	need.Root(t)
+	need.Program(t, "setpriv")
+	got := confined(t, 65534, []string{"--reuid", "65534", "--regid", "65534", "--clear-groups"},
+		"mkdir -m 700 closed; echo 1 >closed/a; echo 1 >secret; echo 1 >other; chmod 600 secret other",
+		"! echo 2 >closed/a; ! echo 2 >closed/n; ! rm closed/a; ! ls closed; ! echo 2 >>other; echo 2 >secret; test ! -e closed/a")
+	want := `2 content,time "/live/secret" -rw------- 0:0 2 ` + "b9a1a3183dd350f0e896d0f4b59c87e7bda8b1ed3a1af76afc86c1cb8f7cbbde" + ` ""
+status 0, notes [{hole "/live/closed" is closed to the user: the command was refused to change something there} {hole "/live/other" is closed to the user: the command was refused to change something there}]
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 // confinedMain prints what was captured.
 func confinedMain(dir string) {
 	r, err := (&Method{}).Run(context.Background(), capture.Command{
-		Args: []string{"sh", "-euc", confinedRun}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: dir + "/live", Staging: dir + "/staging",
+		Args: []string{"sh", "-euc", os.Getenv(scriptVariable)}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: dir + "/live", Staging: dir + "/staging",
 		Stdin: nil, Stdout: os.Stderr, Stderr: os.Stderr,
 	})
 	if err != nil {
@@ -74,37 +93,43 @@ func TestConfined(t *testing.T) {
 		{"nobody", 65534, append([]string{"--reuid", "65534", "--regid", "65534", "--clear-groups"}, noCapabilities...)},
 	} {
 		t.Run(who.name, func(t *testing.T) {
-			dir := t.TempDir()
-			setUp := exec.Command("sh", "-euc", `chmod 755 "${1%/*}" "$1"; mkdir "$1/live" "$1/staging"; chown "$2" "$1/staging"; cp /proc/self/fd/3 "$1/self"; chmod 755 "$1/self"; cd "$1/live"; eval "$3"`,
-				"sh", dir, fmt.Sprint(who.uid), confinedBefore)
-			self, err := os.Open("/proc/self/exe")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer self.Close()
-			setUp.ExtraFiles = []*os.File{self}
-			if out, err := setUp.CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			before := capturetest.Take(t, dir)
-			cmd := exec.Command("setpriv", append(who.start, filepath.Join(dir, "self"))...)
-			cmd.Env = append(os.Environ(), confinedVariable+"="+dir)
-			stderr := &strings.Builder{}
-			cmd.Stderr = io.MultiWriter(stderr, os.Stderr)
-			out, err := cmd.Output()
-			if err != nil {
-				t.Fatalf("%v\n%s", err, stderr)
-			}
-			got := strings.ReplaceAll(string(out), dir[1:], "")
+			got := confined(t, who.uid, who.start, confinedBefore, confinedRun)
 			if want == "" {
 				want = got
 			}
 			if got != want || !strings.HasSuffix(got, "status 0, notes []\n") || strings.Count(got, "\n") < 12 {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
-			if after := capturetest.Take(t, dir); fmt.Sprint(after) != fmt.Sprint(before) {
-				t.Errorf("touched:\n%v\nwas\n%v", after, before)
-			}
 		})
 	}
+}
+
+// confined captures a script in a directory of root's, by the program that setpriv
+// starts, and returns what confinedMain prints. The directory stays as it was.
+func confined(t *testing.T, uid int, start []string, before, run string) string {
+	t.Helper()
+	dir := t.TempDir()
+	setUp := exec.Command("sh", "-euc", `chmod 755 "${1%/*}" "$1"; mkdir "$1/live" "$1/staging"; chown "$2" "$1/staging"
+		cp /proc/self/fd/3 "$1/self"; chmod 755 "$1/self"; cd "$1/live"; eval "$3"`, "sh", dir, fmt.Sprint(uid), before)
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer self.Close()
+	setUp.ExtraFiles = []*os.File{self}
+	if out, err := setUp.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	picture := capturetest.Take(t, dir)
+	cmd := exec.Command("setpriv", append(start, filepath.Join(dir, "self"))...)
+	cmd.Env = append(os.Environ(), confinedVariable+"="+dir, scriptVariable+"="+run)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := capturetest.Take(t, dir); !maps.Equal(after, picture) {
+		t.Errorf("touched:\n%v\nwas\n%v", after, picture)
+	}
+	return strings.ReplaceAll(strings.ReplaceAll(string(out), dir, ""), dir[1:], "")
 }

@@ -237,6 +237,9 @@ func (h *harvester) content(i int) (err error) {
 		return err
 	}
 	before, err := digest(name)
+	if errors.Is(err, fs.ErrPermission) { // it was overwritten unread
+		err = nil
+	}
 	if before != e.Digest {
 		e.Changed |= plist.ChangedContent
 	}

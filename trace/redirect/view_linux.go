@@ -566,22 +566,27 @@ func (v *view) stage(p *place, content bool) error {
 	return unix.Lstat(host, &p.st)
 }
 
-// copyUp puts a copy of a regular file into the place of its stub.
+// copyUp puts a copy of a regular file into the place of its stub, empty without
+// content.
 func (v *view) copyUp(name string, content bool) error {
-	from, err := v.open(name)
-	if err != nil {
-		return errno(err)
-	}
-	defer from.Close()
 	to, err := os.OpenFile(v.work+"/copy", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return errno(err)
 	}
 	if content {
-		err = capture.CopyContent(to, from)
+		err = v.copyTo(to, name)
 	}
 	if err := errors.Join(err, to.Close()); err != nil {
 		return errno(err)
 	}
 	return errno(os.Rename(to.Name(), v.staged(name)))
+}
+
+func (v *view) copyTo(to *os.File, name string) error {
+	from, err := v.open(name)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	return capture.CopyContent(to, from)
 }
