@@ -9,7 +9,7 @@ import (
 )
 
 // redirected are the installers that nobody carries out as root does.
-var redirected = []string{"hello", "bzip2", "zlib"}
+var redirected = []string{"hello", "bzip2", "zlib", "sudo", "cjson", "zone-files", "busybox", "perl-module", "xz"}
 
 // TestRedirect has nobody install where only root may write, with neither namespaces
 // nor mounts: by redirection, which makes the same list and the same tarball as root's
@@ -17,7 +17,7 @@ var redirected = []string{"hello", "bzip2", "zlib"}
 func TestRedirect(t *testing.T) {
 	require(t, "root", "overlay", "debian", "judges")
 	for _, in := range installers {
-		if !slices.Contains(redirected, in.name) {
+		if !slices.Contains(redirected, in.name) || !in.quick && !*all {
 			continue
 		}
 		t.Run(in.name, func(t *testing.T) {
