@@ -5,7 +5,7 @@ PORTABLE := ./...
 SYSTEMS := linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 netbsd/amd64 openbsd/amd64 windows/amd64
 CONCURRENT = $(shell grep -rlE --include='*.go' --exclude-dir=e2e '^[[:space:]]*go [a-z]|errgroup' . | xargs -n 1 dirname | sort -u)
 
-.PHONY: build setup demo test lint cross fuzz race user e2e-all nasty judge unions images bench clean
+.PHONY: build setup demo test lint cross fuzz race user e2e-all stress nasty judge unions images bench clean
 
 build: # makes ./sandbox-install
 	go build -o sandbox-install ./cmd/sandbox-install
@@ -45,6 +45,10 @@ user: # the same tests as an ordinary user, if we are not one already
 
 e2e-all: setup # every installer; half an hour the first time
 	go test -count=1 -v -timeout 3h ./e2e -args -all
+
+stress: # the journal of --method seccomp: 20 rounds of 100,000 operations, killed and the power cut at every step
+	go test -count=1 -timeout 5h -run 'Stress|Crash|PowerCut|RandomVerbs' ./trace \
+		-args -operations 100000 -stress-rounds 20 -rounds 100 -every 1 -cut-every 1
 
 nasty: setup build # the nasty cases, if they are beside the repository; METHOD=hashdiff by that method
 	METHOD=$(METHOD) e2e/nasty.sh ./sandbox-install
