@@ -22,6 +22,7 @@ type passed struct {
 	*sandbox.Question
 	shifts bool
 	since  time.Time
+	ran    time.Duration // how long its thread had been on a processor
 }
 
 // shifts reports whether a call gives paths that are there another meaning.
@@ -37,11 +38,12 @@ func (r *recorder) await(c *call, q *sandbox.Question) {
 		return
 	}
 	r.shifting = 0
+	deadline := time.Now().Add(mostWait)
 	for tid, p := range r.passed {
 		if !c.shifts() && !p.shifts {
 			continue
 		}
-		if !p.awaitEnd() {
+		if !p.awaitEnd(deadline) {
 			r.shifting++ // it waits for something: a fifo's other end, a lock
 			continue
 		}
@@ -51,17 +53,20 @@ func (r *recorder) await(c *call, q *sandbox.Question) {
 
 // let notes a call that is about to be let through.
 func (r *recorder) let(c *call, q *sandbox.Question) {
-	p := passed{q, c.shifts(), time.Now()}
+	p := passed{Question: q, shifts: c.shifts(), since: time.Now()}
+	if len(r.passed) > 0 { // else there is nobody to wait for it
+		p.ran = p.runTime()
+	}
 	r.passed[q.TID] = p
 	if p.shifts {
 		r.shifting++
 	}
 }
 
-// The limits of waiting. Few calls need so much of a processor's time, or wait so long
-// for something.
+// The limits of waiting. A path is looked up in the beginning of a call, and few calls
+// that shift need so much of a processor's time, or wait so long for something.
 const (
-	mostRun  = 500 * time.Microsecond
+	mostRun  = 200 * time.Microsecond
 	mostWait = 20 * time.Millisecond
 	pastAll  = time.Second
 )
@@ -69,11 +74,13 @@ const (
 // awaitEnd waits until a call is over, as far as that can be told: its thread is gone,
 // is in another call, or has run for some time. It reports false if the thread sleeps
 // in the call for long.
-func (p *passed) awaitEnd() bool {
+func (p *passed) awaitEnd(deadline time.Time) bool {
 	if time.Since(p.since) > pastAll {
 		return true
 	}
-	began, start := p.runTime(), time.Now()
+	if p.ran == 0 { // it was alone then
+		p.ran = p.runTime()
+	}
 	for {
 		text, err := os.ReadFile(procPath(p.TID, "syscall"))
 		if err != nil {
@@ -84,9 +91,9 @@ func (p *passed) awaitEnd() bool {
 		switch {
 		case sleeps && !strings.HasPrefix(now, p.text()):
 			return true
-		case !sleeps && p.runTime()-began > mostRun:
+		case !sleeps && p.runTime()-p.ran > mostRun:
 			return true
-		case time.Since(start) > mostWait:
+		case time.Now().After(deadline):
 			return !sleeps
 		}
 		_ = unix.Nanosleep(&unix.Timespec{Nsec: 20_000}, nil) // or less
