@@ -105,7 +105,7 @@ func TestMounts(t *testing.T) {
 	need.Root(t)
 	dir := t.TempDir()
 	sh(t, dir, "mkdir -p base/m/d base/n; cd base; echo x > m/f; echo y > m/d/y; ln m/d/y m/d/y2; echo z > n/z; mkfifo m/p")
-	sh(t, dir, "cp -a base after; cd after; echo xx > m/f; rm -r m/d; echo new > m/new; ln m/new m/new2; echo zz > n/z; chmod 600 m/p")
+	sh(t, dir, "cp -a base after; cd after; echo xx > m/f; rm -r m/d; echo new > m/new; ln m/new m/new2; ln m/new n/across; mkdir n/d; ln m/new n/d/across; echo zz > n/z; chmod 600 m/p")
 	pkg := makePackage(t, dir+"/base", dir+"/after", "1")
 	sh(t, dir, "mkdir -p root/m root/var/lib; mount -t tmpfs tmpfs root/m; cp -a base/. root; touch -r base/m root/m")
 	t.Cleanup(func() { sh(t, dir, "umount root/m") })
@@ -116,7 +116,7 @@ func TestMounts(t *testing.T) {
 	_, err = unpackFile(r, pkg, Policy{})
 	check(t, err)
 	one = picture(t, dir+"/root")
-	sh(t, dir, "[ $(cat root/m/f) = xx ]; [ ! -e root/m/d ]; [ root/m/new -ef root/m/new2 ]")
+	sh(t, dir, "[ $(cat root/m/f) = xx ]; [ ! -e root/m/d ]; [ root/m/new -ef root/m/new2 ]; cmp root/m/new root/n/across; cmp root/m/new root/n/d/across")
 	for i, want := range []string{old, one, old} {
 		if i == 0 {
 			_, err = r.Remove("thing", Policy{})

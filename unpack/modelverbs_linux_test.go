@@ -146,7 +146,7 @@ func modelVerbs(t testing.TB, verbs []verb) []*modelVerb {
 	return all
 }
 
-// moreModelVerbs are those that begin where others end, and those of a root of two file
+// moreModelVerbs are those that begin where others end, and those of a root of several file
 // systems.
 func moreModelVerbs(t testing.TB, verbs []*modelVerb) []*modelVerb {
 	t.Helper()
@@ -163,9 +163,10 @@ func moreModelVerbs(t testing.TB, verbs []*modelVerb) []*modelVerb {
 	all := []*modelVerb{undone, redone, prune}
 	for _, v := range verbs[:4] {
 		two := *v
-		two.name += " on two file systems"
+		two.name += " on three file systems"
 		two.start = v.start.clone()
-		two.start.mount("var") // the store
+		two.start.mount("var", 2) // the store
+		two.start.mount("usr", 3)
 		plain := *v
 		plain.name, plain.plain = plain.name+" without exchange", true
 		overlay := *v
@@ -200,7 +201,7 @@ func (t *modelTree) isState(ino uint64) bool {
 }
 
 // mount makes a directory and all below it a file system of its own, if it is there.
-func (t *modelTree) mount(name string) {
+func (t *modelTree) mount(name string, dev uint64) {
 	ino, err := t.find(name)
 	if err != nil {
 		return
@@ -208,7 +209,7 @@ func (t *modelTree) mount(name string) {
 	var walk func(ino uint64)
 	walk = func(ino uint64) {
 		n := t.own(ino)
-		n.dev = 2
+		n.dev = dev
 		for _, next := range n.names {
 			walk(next)
 		}

@@ -93,7 +93,7 @@ func (w *work) copyInPlace(name string) error {
 	if err := w.sys.removeAll(copied); err != nil {
 		return err
 	}
-	g := &stager{w.sys, func(e *plist.Entry) (plist.File, error) { return w.sys.openFile(e.Path) }, make(map[string]string)}
+	g := &stager{sys: w.sys, open: func(e *plist.Entry) (plist.File, error) { return w.sys.openFile(e.Path) }, bodies: make(map[string]string)}
 	if err := g.stage(l.Entries, copied); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -20,6 +21,7 @@ type stager struct {
 	sys    *system
 	open   func(e *plist.Entry) (plist.File, error)
 	bodies map[string]string // first name in the list -> where that file is already
+	apart  []string          // paths that are files of their own: no link leads to another file system
 }
 
 // A directory gets its attributes when all is in it.
@@ -66,14 +68,23 @@ func (g *stager) stage(entries []plist.Entry, at string) error {
 func (g *stager) object(e *plist.Entry, name string) error {
 	if linkable(e) {
 		if old := g.bodies[bodyOf(e)]; old != "" {
-			return g.sys.link(old, name)
+			err := g.sys.link(old, name)
+			if !errors.Is(err, syscall.EXDEV) {
+				return err
+			}
+			g.apart = append(g.apart, e.Path)
+			return g.alone(e, name, func(*plist.Entry) (plist.File, error) { return g.sys.openFile(old) })
 		}
 		g.bodies[bodyOf(e)] = name
 	}
-	var err error
+	return g.alone(e, name, g.open)
+}
+
+// alone makes a file of its own.
+func (g *stager) alone(e *plist.Entry, name string, open func(*plist.Entry) (plist.File, error)) (err error) {
 	switch e.Mode.Type() {
 	case 0:
-		err = g.file(e, name)
+		err = g.file(e, name, open)
 	case fs.ModeSymlink:
 		err = g.sys.symlink(e.Link, name)
 	case fs.ModeNamedPipe, fs.ModeSocket, fs.ModeDevice, fs.ModeDevice | fs.ModeCharDevice:
@@ -88,8 +99,8 @@ func (g *stager) object(e *plist.Entry, name string) error {
 }
 
 // file makes a regular file and checks that its content is the listed one.
-func (g *stager) file(e *plist.Entry, name string) (err error) {
-	in, err := g.open(e)
+func (g *stager) file(e *plist.Entry, name string, open func(*plist.Entry) (plist.File, error)) (err error) {
+	in, err := open(e)
 	if err != nil {
 		return err
 	}

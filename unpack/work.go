@@ -77,7 +77,7 @@ func (w *work) prepare(p *Plan) error {
 
 // stage makes all new objects under temporary names.
 func (w *work) stage(p *Plan) error {
-	g := &stager{w.sys, p.open, make(map[string]string)}
+	g := &stager{sys: w.sys, open: p.open, bodies: make(map[string]string)}
 	live := liveNames(w.Before, w.After)
 	for i := range w.After.Entries {
 		if e := &w.After.Entries[i]; live[e.Path] {
@@ -104,6 +104,9 @@ func (w *work) stage(p *Plan) error {
 			return err
 		}
 		w.staged[s.number] = inode.Ino
+	}
+	for _, path := range g.apart {
+		w.kept = append(w.kept, fmt.Sprintf("/%s: is a file of its own: no hard link leads to another file system", path))
 	}
 	return nil
 }
