@@ -16,6 +16,12 @@ type target struct {
 	st     unix.Stat_t
 }
 
+// isDevice reports whether a file is one in place of a device.
+func (v *view) isDevice(x *target) bool {
+	f := v.faces[keyOf(&x.st)]
+	return f != nil && f.mode&unix.S_IFMT != x.st.Mode&unix.S_IFMT
+}
+
 // target stages the file of a path, or of the descriptor if there is no path. What is
 // not to be done by us has another outcome.
 func (t *thread) target(dir, name int, flags uint64) (*target, outcome) {
@@ -165,6 +171,9 @@ func (t *thread) truncate() outcome {
 	if x == nil {
 		return out
 	}
+	if t.isDevice(x) {
+		return fail(unix.EINVAL)
+	}
 	return result(unix.Truncate(x.host, int64(t.arg(1))))
 }
 
@@ -189,6 +198,9 @@ func (t *thread) setxattr(dir, name int, flags uint64) outcome {
 	x, out := t.target(dir, name, flags)
 	if x == nil {
 		return out
+	}
+	if t.isDevice(x) && strings.HasPrefix(attr, "user.") { // xattr(7)
+		return fail(unix.EPERM)
 	}
 	if x.follow == 0 {
 		err = unix.Setxattr(x.host, attr, value, int(t.arg(4)))
@@ -226,6 +238,9 @@ func (t *thread) removexattr(dir, name int, flags uint64) outcome {
 	x, out := t.target(dir, name, flags)
 	if x == nil {
 		return out
+	}
+	if t.isDevice(x) && strings.HasPrefix(attr, "user.") {
+		return fail(unix.EPERM)
 	}
 	if f := t.faces[keyOf(&x.st)]; f != nil {
 		if _, ok := f.xattr[attr]; ok {

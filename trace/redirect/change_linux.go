@@ -100,33 +100,37 @@ func (t *thread) symlink(target, dir, name int) outcome {
 
 // link makes another name; args are those of linkat(2).
 func (t *thread) link(args [4]int, flags uint64) outcome {
-	var host string
-	follow := 0
-	if t.isEmpty(args[1], flags) {
-		host, follow = t.proc(t.fd(args[0])), unix.AT_SYMLINK_FOLLOW
-	} else {
-		p, _, err := t.place(args[0], args[1], flags&unix.AT_SYMLINK_FOLLOW != 0)
-		switch {
-		case err != nil:
+	var old place
+	empty := t.isEmpty(args[1], flags)
+	if !empty {
+		var err error
+		if old, _, err = t.place(args[0], args[1], flags&unix.AT_SYMLINK_FOLLOW != 0); err != nil {
 			return fail(err)
-		case !p.exists():
-			return fail(unix.ENOENT)
-		case p.is(unix.S_IFDIR):
-			return fail(unix.EPERM)
-		case isMagic(p.path): // a file without a name
-			follow = unix.AT_SYMLINK_FOLLOW
-		case isLive(p.path):
-			return fail(unix.EXDEV)
-		default:
-			if err := t.stage(&p, true); err != nil {
-				return fail(err)
-			}
 		}
-		host = t.host(&p)
+		if !old.exists() {
+			return fail(unix.ENOENT)
+		}
 	}
 	p, err := t.newName(args[2], args[3])
 	if err != nil {
 		return fail(err)
+	}
+	var host string
+	follow := 0
+	switch {
+	case empty:
+		host, follow = t.proc(t.fd(args[0])), unix.AT_SYMLINK_FOLLOW
+	case old.is(unix.S_IFDIR):
+		return fail(unix.EPERM)
+	case isMagic(old.path): // a file without a name
+		host, follow = old.path, unix.AT_SYMLINK_FOLLOW
+	case isLive(old.path):
+		return fail(unix.EXDEV)
+	default:
+		if err := t.stage(&old, true); err != nil {
+			return fail(err)
+		}
+		host = t.host(&old)
 	}
 	return result(unix.Linkat(unix.AT_FDCWD, host, unix.AT_FDCWD, t.host(&p), follow))
 }

@@ -16,6 +16,10 @@ func TestMain(m *testing.M) {
 		confinedMain(dir)
 		return
 	}
+	if text, ok := os.LookupEnv(disturbVariable); ok {
+		disturbMain(text)
+		return
+	}
 	os.Exit(m.Run())
 }
 
