@@ -24,7 +24,7 @@ const confinedVariable = "REDIRECT_TEST_CONFINED"
 const scriptVariable = "REDIRECT_TEST_SCRIPT"
 
 const confinedBefore = `
-	umask 022; mkdir bin old kept; echo 1 >bin/tool; echo 1 >old/a; echo 1 >kept/a; echo 1 >kept/b; ln -s tool bin/link
+	umask 022; mkdir bin old kept whole; echo 1 >whole/x; echo 1 >bin/tool; echo 1 >old/a; echo 1 >kept/a; echo 1 >kept/b; ln -s tool bin/link
 	chmod 555 old kept; chmod 444 kept/a; touch -d @1000000000 bin/tool old/a kept/a kept/b`
 
 // confinedRun does what an installer does, and reads it back by a script of its own.
@@ -36,17 +36,18 @@ const confinedRun = `
 	test "$(cd kept && ls | tr '\n' ' ')" = "a b "; mv kept/a kept/c; test "$(cd kept && ls | tr '\n' ' ')" = "b c "
 	rm -r old; ! test -e old/a; mkdir old; echo 2 >old/n; ln old/n old/m; ln -sf script bin/link
 	echo 2 >>bin/tool; cp bin/script ran; ./ran >/dev/null; test "$(cd bin && pwd)" = "$PWD/bin"; sed -i s/1/3/ kept/b
+	mv whole moved; ! test -e whole; test "$(cat moved/x)" = 1
 	mkfifo p; (echo word >p &) ; read word <p; test "$word" = word
 	(cd /usr/local/bin && echo x >redirect-test && test -x . && rm redirect-test)`
 
 // TestClosed has nobody change what only root may see: that is refused, and told; but
-// what need not be seen to be changed is changed.
+// what need not be seen to be changed is changed. What is nobody's seems root's.
 func TestClosed(t *testing.T) {
 	need.Root(t)
 	need.Program(t, "setpriv")
 	got := confined(t, 65534, []string{"--reuid", "65534", "--regid", "65534", "--clear-groups"},
-		"mkdir -m 700 closed; echo 1 >closed/a; echo 1 >secret; echo 1 >other; chmod 600 secret other",
-		"! echo 2 >closed/a; ! echo 2 >closed/n; ! rm closed/a; ! ls closed; ! echo 2 >>other; echo 2 >secret; test ! -e closed/a")
+		"mkdir -m 700 closed; echo 1 >closed/a; echo 1 >secret; echo 1 >other; chmod 600 secret other; echo 1 >own; chown 65534:65534 own",
+		"test $(stat -c %u%g own) = 00; ! echo 2 >closed/a; ! echo 2 >closed/n; ! rm closed/a; ! ls closed; ! echo 2 >>other; echo 2 >secret; test ! -e closed/a")
 	want := `2 content,time "/live/secret" -rw------- 0:0 2 ` + "b9a1a3183dd350f0e896d0f4b59c87e7bda8b1ed3a1af76afc86c1cb8f7cbbde" + ` ""
 status 0, notes [{hole "/live/closed" is closed to the user: the command was refused to change something there} {hole "/live/other" is closed to the user: the command was refused to change something there}]
 `
