@@ -25,6 +25,8 @@
 // The kernel tells a union of no opening and no closing, and keeps every answer for good,
 // which is right since all changes come through it. So a file is known by its number
 // alone ([object]), and opened when it is read or written, from a cache of descriptors.
+// What the kernel remembers of a file takes some 600 bytes here. All requests wait while a
+// file is copied up.
 //
 // Lock order: a union's tree, its mu, a cache's. A cache's lock is never held over a
 // system call that could wait for a mount of ours; [Mirror]'s own is taken inside of
