@@ -69,6 +69,9 @@ func (l *layers) mount(t *testing.T, on string) *Server {
 func mounted(t *testing.T, lower string) string {
 	t.Helper()
 	base := t.TempDir()
+	if err := os.Chmod(filepath.Dir(base), 0o755); err != nil { // for who becomes another user
+		t.Fatal(err)
+	}
 	for _, name := range []string{"upper", "work", "merged"} {
 		if err := os.Mkdir(filepath.Join(base, name), 0o755); err != nil {
 			t.Fatal(err)
