@@ -4,6 +4,7 @@ package redirect
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -28,6 +29,9 @@ func (t *thread) umask() (int, error) {
 	return 0, unix.EIO
 }
 
+// errLive says that a name is to be made where nothing is staged.
+var errLive = errors.New("it is the kernel's to make")
+
 // newName prepares a directory for a name that is not there.
 func (t *thread) newName(dir, name int) (place, error) {
 	p, text, err := t.place(dir, name, false)
@@ -37,7 +41,7 @@ func (t *thread) newName(dir, name int) (place, error) {
 	case p.exists():
 		return p, unix.EEXIST
 	case isLive(p.path):
-		return p, unix.EPERM
+		return p, errLive
 	case strings.Trim(text, "/") == "":
 		return p, unix.EEXIST
 	}
@@ -48,6 +52,9 @@ func (t *thread) newName(dir, name int) (place, error) {
 // make makes a name, by a call under the thread's umask.
 func (t *thread) make(dir, name int, call func(host string) error) outcome {
 	p, err := t.newName(dir, name)
+	if err == errLive {
+		return t.lead(name, &p)
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -79,14 +86,15 @@ func (t *thread) mknod(dir, name int, mode, device uint64) outcome {
 		made = host
 		return unix.Mknod(host, unix.S_IFREG|uint32(mode)&0o7777, 0)
 	})
+	if made == "" || out.err != nil {
+		return out
+	}
 	var st unix.Stat_t
-	if out.err == nil {
-		out.err = unix.Lstat(made, &st)
+	if err := unix.Lstat(made, &st); err != nil {
+		return fail(err)
 	}
-	if out.err == nil {
-		f := t.faceOf(&st)
-		f.mode, f.rdev = typ|f.mode&0o7777, device
-	}
+	f := t.faceOf(&st)
+	f.mode, f.rdev = typ|f.mode&0o7777, device
 	return out
 }
 
@@ -96,6 +104,15 @@ func (t *thread) symlink(target, dir, name int) outcome {
 		return fail(err)
 	}
 	return t.make(dir, name, func(host string) error { return unix.Symlink(text, host) })
+}
+
+// among has the kernel do a call with two paths where nothing is staged. POSIX
+// semaphores are made so, in /dev/shm.
+func (t *thread) among(from, to *place) outcome {
+	if !isLive(from.path) || !isLive(to.path) || from.other || to.other {
+		return fail(unix.EXDEV)
+	}
+	return pass
 }
 
 // link makes another name; args are those of linkat(2).
@@ -112,6 +129,9 @@ func (t *thread) link(args [4]int, flags uint64) outcome {
 		}
 	}
 	p, err := t.newName(args[2], args[3])
+	if err == errLive {
+		return t.among(&old, &p)
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -202,7 +222,7 @@ func (t *thread) rename(args [4]int, flags uint64) outcome {
 	case flags&unix.RENAME_NOREPLACE != 0 && to.exists():
 		return fail(unix.EEXIST)
 	case isLive(from.path) || isLive(to.path):
-		return fail(unix.EXDEV)
+		return t.among(&from, &to)
 	case strings.HasSuffix(toText, "/") && !from.is(unix.S_IFDIR):
 		return fail(unix.ENOTDIR)
 	case from.path == to.path:

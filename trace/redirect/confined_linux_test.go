@@ -37,6 +37,7 @@ const confinedRun = `
 	rm -r old; ! test -e old/a; mkdir old; echo 2 >old/n; ln old/n old/m; ln -sf script bin/link
 	echo 2 >>bin/tool; cp bin/script ran; ./ran >/dev/null; test "$(cd bin && pwd)" = "$PWD/bin"; sed -i s/1/3/ kept/b
 	mv whole moved; ! test -e whole; test "$(cat moved/x)" = 1
+	mkdir /dev/shm/$$; echo 1 >/dev/shm/$$/a; ln /dev/shm/$$/a /dev/shm/$$/b; mv /dev/shm/$$/a /dev/shm/$$/c; rm -r /dev/shm/$$
 	mkfifo p; (echo word >p &) ; read word <p; test "$word" = word
 	(cd /usr/local/bin && echo x >redirect-test && test -x . && rm redirect-test)`
 
