@@ -35,6 +35,7 @@ type inode struct {
 	nlink  uint32
 	link   bool // kept by a link
 	copy   bool // its content is kept by a copy
+	spared bool // there is room to record that it is moved back
 }
 
 // A move is the renaming of a directory, by current host paths. Whether it was

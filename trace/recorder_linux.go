@@ -431,7 +431,13 @@ func (r *recorder) move(from, to spot) error {
 	if below(r.journal.path, m.from) {
 		return unix.EBUSY
 	}
-	if err := errors.Join(r.journal.addSpares(), r.journal.addMove(m)); err != nil {
+	if in := r.inodes[k]; in != nil && !in.spared {
+		if err := r.journal.addSpares(); err != nil {
+			return &lostError{m.from[1:], err}
+		}
+		in.spared = true
+	}
+	if err := r.journal.addMove(m); err != nil {
 		return &lostError{m.from[1:], err}
 	}
 	if v := r.volumes[k.dev]; v != nil && v.wait {
