@@ -110,7 +110,8 @@ type agent struct {
 	rig    rig
 	mirror *room // where the mirror is mounted
 	lies   lies
-	watch  *watch // or nil
+	watch  *watch        // or nil
+	seen   chan struct{} // closed when watch has seen all; nil if it sees nothing
 	tree   *tree
 }
 
@@ -200,7 +201,7 @@ func (a *agent) Confine() error {
 			return err
 		}
 	}
-	w := &witness{lies: &a.lies, watch: a.watch, first: first, last: last, has: func(id uint32, group bool) bool {
+	w := &witness{lies: &a.lies, watch: a.watch, ended: make(chan struct{}), first: first, last: last, has: func(id uint32, group bool) bool {
 		if group {
 			return has(a.order.GIDs, id)
 		}
@@ -216,6 +217,8 @@ func (a *agent) Confine() error {
 			Kind: plist.NoteHole,
 			Text: fmt.Sprintf("device nodes could not be made, nor files given to ids above %d: the kernel refused to ask about such calls: %v", last, err),
 		})
+	} else if a.watch != nil {
+		a.seen = w.ended
 	}
 	return nil
 }
@@ -291,7 +294,8 @@ func (a *agent) list() (*plist.List, error) {
 		return nil, err
 	}
 	a.tree = tree
-	if a.watch != nil {
+	if a.seen != nil {
+		<-a.seen
 		a.watch.Mark(list)
 	}
 	list.Notes = append(a.rig.notes, list.Notes...)

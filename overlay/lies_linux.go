@@ -147,8 +147,9 @@ type witness struct {
 	*lies
 	watch       *watch // who is told of the calls, too; or nil
 	listener    int
-	proc, root  int    // init's own
-	first, last uint32 // the ids that can be had without the witness
+	ended       chan struct{} // closed when nobody is left who could ask
+	proc, root  int           // init's own
+	first, last uint32        // the ids that can be had without the witness
 	has         func(id uint32, group bool) bool
 }
 

@@ -226,6 +226,7 @@ func (w *witness) confine() (err error) {
 	}
 	ready := make(chan error)
 	go func() {
+		defer close(w.ended)
 		runtime.LockOSThread() // for good: the thread ends with the goroutine
 		err := unix.Unshare(unix.CLONE_FS)
 		ready <- err

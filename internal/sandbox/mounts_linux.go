@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"errors"
-	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -60,14 +59,14 @@ func (m *Mount) attach(root, fd int) (err error) {
 	}
 	defer unix.Close(fd)
 	at, err := openBelow(root, m.Target)
+	if err == nil {
+		defer unix.Close(at)
+		err = unix.MoveMount(fd, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+	}
 	if err == unix.ENOENT { // what was mounted there is gone, and so is its mount point
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("open the mount point: %w", err)
-	}
-	defer unix.Close(at)
-	return unix.MoveMount(fd, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+	return err
 }
 
 // openBelow opens target, which mounts may lie on, but no symlink may lead to.
