@@ -29,7 +29,7 @@ const stressVariable = "TRACETEST_STRESS"
 const writers = 8
 
 var (
-	operations   = flag.Int("operations", 4000, "operations of the writers together, in their longest run")
+	operations   = flag.Int("operations", 16000, "operations of the writers together, in their longest run")
 	stressRounds = flag.Int("stress-rounds", 1, "how often to repeat the stress")
 )
 

@@ -80,67 +80,6 @@ func host(place string) string {
 	return "/" + place
 }
 
-// locate finds the old directories by all paths that the moves may have given them.
-// One that is at its own path is not in place yet: what it is in may have to go.
-func (u *undoer) locate() error {
-	u.where = make(map[*inode]string)
-	for _, place := range u.order {
-		in := u.places[place]
-		if in == nil || !in.before.Mode.IsDir() || place == "." {
-			continue
-		}
-		at, err := u.find(in, place)
-		if err != nil {
-			return err
-		}
-		if at != "" {
-			u.where[in] = at
-		}
-	}
-	return nil
-}
-
-// find returns the current host path of an old directory; "" if it is gone.
-func (u *undoer) find(in *inode, place string) (string, error) {
-	candidates := []string{host(place)}
-	for _, m := range u.moves {
-		for _, c := range candidates {
-			if !below(c, m.from) {
-				continue
-			}
-			if moved := m.to + strings.TrimPrefix(c, m.from); !slices.Contains(candidates, moved) {
-				candidates = append(candidates, moved)
-			}
-		}
-	}
-	for _, c := range candidates {
-		switch k, err := u.keyOfPath(c[1:]); {
-		case isGone(err):
-		case err != nil:
-			return "", err
-		case k == in.key:
-			return c, nil
-		}
-	}
-	return "", nil
-}
-
-// keyOfPath reads the key of an entry path, which no symlink leads to: by one, a
-// directory would seem to be where it is not.
-func (u *undoer) keyOfPath(place string) (key, error) {
-	s, err := u.parent(place)
-	if err != nil {
-		return key{}, err
-	}
-	defer s.close()
-	k, _, err := keyOf(s.dir, s.name)
-	return k, err
-}
-
-func isGone(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
-}
-
 // parent opens the directory of a path, without following a symlink.
 func (u *undoer) parent(place string) (spot, error) {
 	fd, err := unix.Openat2(u.root, path.Dir(place), &unix.OpenHow{
