@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/sandbox-install/sandbox-install/capture/capturetest"
+	"github.com/sandbox-install/sandbox-install/internal/need"
 	"github.com/sandbox-install/sandbox-install/internal/sandbox"
 )
 
@@ -19,6 +20,7 @@ func TestMain(m *testing.M) {
 	if text, ok := os.LookupEnv(disturbVariable); ok {
 		disturbMain(text)
 	}
+	need.OwnMounts()
 	os.Exit(m.Run())
 }
 

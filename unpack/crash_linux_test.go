@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/internal/need"
 )
 
 // every thins the crash tests on the kernel out: one in so many states is tried. All
@@ -45,29 +47,8 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv(trialVar); text != "" {
 		os.Exit(perform(text))
 	}
-	if os.Geteuid() == 0 && os.Getenv(namespaceVar) == "" {
-		panic(enterNamespace())
-	}
+	need.OwnMounts()
 	os.Exit(m.Run())
-}
-
-// namespaceVar is set in the mount namespace of the tests.
-const namespaceVar = "SANDBOX_INSTALL_UNPACK_NAMESPACE"
-
-// enterNamespace starts the tests again in a mount namespace of their own. In
-// that of the machine another process might clone it while an image is mounted,
-// and so keep the image mounted when we think it is not.
-func enterNamespace() error {
-	unshare, err := exec.LookPath("unshare")
-	if err != nil {
-		return err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	args := append([]string{"unshare", "--mount", "--propagation", "private", self}, os.Args[1:]...)
-	return unix.Exec(unshare, args, append(os.Environ(), namespaceVar+"=1"))
 }
 
 // perform is the other process. It prints the number of calls.
