@@ -40,6 +40,7 @@ func newFuse(t testing.TB, lower, dir string) *union {
 // TestFuseRandomVerbs is TestRandomVerbs with a union over FUSE, on one file system
 // and on two, of which the kernel then must think the same.
 func TestFuseRandomVerbs(t *testing.T) {
+	need.Root(t)
 	for name, upper := range map[string]func(testing.TB) string{"one file system": testing.TB.TempDir, "upper on tmpfs": newTmpfs} {
 		for round := range rounds() {
 			t.Run(fmt.Sprint(name, " ", round), func(t *testing.T) {

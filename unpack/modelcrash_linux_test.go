@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/sandbox-install/sandbox-install/internal/need"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -172,6 +173,7 @@ func alone(o *modelOp) map[*modelOp]bool {
 // something, with whatever may be on the disk then; recovers; and finds the old root
 // or the new one. Some recoveries crash as well, and some of those that follow.
 func TestModel(t *testing.T) {
+	need.Root(t) // the model is root's, and the same to all
 	defer debug.SetGCPercent(debug.SetGCPercent(800))
 	s := newScene(t, t.TempDir())
 	states := 0
@@ -211,6 +213,7 @@ func TestModel(t *testing.T) {
 // TestModelErrors makes calls fail, on models: one, or one and all after it. What is
 // not taken back at once is when the disk works again.
 func TestModelErrors(t *testing.T) {
+	need.Root(t) // the model is root's, and the same to all
 	verbs := modelVerbs(t, newScene(t, t.TempDir()).verbs(t))
 	for _, v := range append(verbs, moreModelVerbs(t, verbs)...) {
 		v.prepare(t)
@@ -252,6 +255,7 @@ func TestModelErrors(t *testing.T) {
 // TestModelIsTrue: what a verb makes of a model is what it makes of a root, as far as
 // the kernel shows it.
 func TestModelIsTrue(t *testing.T) {
+	need.Root(t) // the model is root's, and the same to all
 	s := newScene(t, t.TempDir())
 	verbs := s.verbs(t)
 	for i, v := range modelVerbs(t, verbs) {

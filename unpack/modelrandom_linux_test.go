@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/internal/need"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -40,6 +41,7 @@ type play struct {
 // interrupted has changed nothing, or is done; going back brings what was there; what
 // the user wrote is never lost.
 func TestModelRandom(t *testing.T) {
+	need.Root(t) // the model is root's, and the same to all
 	counts := make(map[string]int)
 	for seed := range uint64(*modelSeeds) {
 		p := &play{TB: t, rnd: rand.New(rand.NewPCG(seed, 2)), m: newModel(), edits: seed%2 == 1, mine: make(map[string]bool), counts: counts}

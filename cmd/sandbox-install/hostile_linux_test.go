@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/internal/need"
 	"github.com/sandbox-install/sandbox-install/plist"
 	"github.com/sandbox-install/sandbox-install/tarball"
 )
@@ -34,6 +35,7 @@ type hostile struct {
 	there string // script that prepares the root
 	flags []string
 
+	root   bool // only root's files would run with the rights of others
 	status int
 	says   string // what standard error has; the name of what is wrong
 }
@@ -70,12 +72,12 @@ var hostiles = []hostile{
 	{name: "a device", list: func(l *plist.List) {
 		add(l, plist.Entry{Op: plist.OpAdd, Path: "sda", Mode: fs.ModeDevice | 0o666, ModTime: sometime, Major: 8})
 	}, status: 3, says: "/sda: is a device node"},
-	{name: "set-id", list: func(l *plist.List) { l.Find("dir/aa").Mode |= fs.ModeSetuid; l.Find("hard").Mode |= fs.ModeSetuid }, status: 3, says: "/dir/aa: runs with the rights of its owner"},
+	{name: "set-id", root: true, list: func(l *plist.List) { l.Find("dir/aa").Mode |= fs.ModeSetuid; l.Find("hard").Mode |= fs.ModeSetuid }, status: 3, says: "/dir/aa: runs with the rights of its owner"},
 	{
-		name: "capabilities", status: 3, says: "/dir/bb: runs with the rights",
+		name: "capabilities", root: true, status: 3, says: "/dir/bb: runs with the rights",
 		list: func(l *plist.List) { l.Find("dir/bb").Xattrs = map[string]string{"security.capability": "x"} },
 	},
-	{name: "set-id by a change of mode", there: "echo x > tool", list: func(l *plist.List) {
+	{name: "set-id by a change of mode", root: true, there: "echo x > tool", list: func(l *plist.List) {
 		e := file("tool", "x\n")
 		e.Op, e.Changed, e.Mode = plist.OpModify, plist.ChangedMode, fs.ModeSetuid|0o755
 		add(l, e)
@@ -300,6 +302,9 @@ func TestHostile(t *testing.T) {
 	}
 	for _, h := range append(hostiles, hostile{name: "none", status: 0}) {
 		t.Run(h.name, func(t *testing.T) {
+			if h.root {
+				need.Root(t)
+			}
 			t.Parallel()
 			dir := t.TempDir()
 			root, name := filepath.Join(dir, "root"), filepath.Join(dir, "thing.tar")
