@@ -125,6 +125,14 @@ type StartError struct {
 func (e *StartError) Error() string { return fmt.Sprintf("start %s: %v", e.Name, e.Err) }
 func (e *StartError) Unwrap() error { return e.Err }
 
+// Outlived is the note of a process that outlived the command.
+func Outlived(pid int, command string) plist.Note {
+	return plist.Note{
+		Kind: plist.NoteOutlived,
+		Text: fmt.Sprintf("process %d was still running and was stopped: %s", pid, command),
+	}
+}
+
 // A Rejection is a method that Select passed over, and why.
 type Rejection struct {
 	Method Method

@@ -110,10 +110,7 @@ func (r *run) run(ctx context.Context) (*capture.Result, error) {
 		return nil, err
 	}
 	for _, p := range exit.outlived {
-		list.Notes = append(list.Notes, plist.Note{
-			Kind: plist.NoteOutlived,
-			Text: fmt.Sprintf("process %d was still running and was stopped: %s", p.pid, p.command),
-		})
+		list.Notes = append(list.Notes, capture.Outlived(p.pid, p.command))
 	}
 	root, err := os.OpenRoot(r.scope.Root)
 	if err != nil {

@@ -146,10 +146,7 @@ func (r *rig) otherNames(list *plist.List) []plist.Note {
 func outlived(exit *sandbox.Exit) []plist.Note {
 	var notes []plist.Note
 	for _, p := range exit.Outlived {
-		notes = append(notes, plist.Note{
-			Kind: plist.NoteOutlived,
-			Text: fmt.Sprintf("process %d was still running and was stopped: %s", p.PID, p.Command),
-		})
+		notes = append(notes, capture.Outlived(p.PID, p.Command))
 	}
 	return notes
 }

@@ -188,10 +188,7 @@ func (r *run) harvest(ctx context.Context, u *undoer, k *keeper) (*plist.List, e
 func (r *run) notes(exit *sandbox.Exit) []plist.Note {
 	var notes []plist.Note
 	for _, p := range exit.Outlived {
-		notes = append(notes, plist.Note{
-			Kind: plist.NoteOutlived,
-			Text: fmt.Sprintf("process %d was still running and was stopped: %s", p.PID, p.Command),
-		})
+		notes = append(notes, capture.Outlived(p.PID, p.Command))
 	}
 	for _, what := range slices.Sorted(maps.Keys(r.recorder.refused)) {
 		notes = append(notes, plist.Note{Kind: plist.NoteHole, Text: what + ": the command was refused to change it"})

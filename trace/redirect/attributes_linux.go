@@ -28,10 +28,7 @@ func (t *thread) target(dir, name int, flags uint64) (*target, outcome) {
 	if name == noFD || t.isEmpty(name, flags) {
 		return t.targetOf(t.fd(dir))
 	}
-	p, _, err := t.place(dir, name, flags&unix.AT_SYMLINK_NOFOLLOW == 0)
-	if err == nil && !p.exists() {
-		err = unix.ENOENT
-	}
+	p, err := t.found(dir, name, flags&unix.AT_SYMLINK_NOFOLLOW == 0)
 	if err != nil {
 		return nil, fail(err)
 	}

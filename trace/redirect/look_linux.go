@@ -77,14 +77,26 @@ func (t *thread) lead(n int, p *place) outcome {
 	return t.with(n, t.host(p))
 }
 
+// found is place, of a file that is there.
+func (t *thread) found(dir, name int, follow bool) (place, error) {
+	p, _, err := t.place(dir, name, follow)
+	if err == nil && !p.exists() {
+		err = unix.ENOENT
+	}
+	return p, err
+}
+
+// isTrue reports whether what the kernel tells of a place is what the command is to
+// be told.
+func (t *thread) isTrue(p *place) bool {
+	return isLive(p.path) || !p.staged && !p.other && t.isShown(&p.st)
+}
+
 // look leads a call that changes nothing.
 func (t *thread) look(dir, name int, follow bool) outcome {
-	p, _, err := t.place(dir, name, follow)
+	p, err := t.found(dir, name, follow)
 	if err != nil {
 		return fail(err)
-	}
-	if !p.exists() {
-		return fail(unix.ENOENT)
 	}
 	return t.lead(name, &p)
 }
@@ -105,13 +117,11 @@ func (t *thread) stat(dir, name, buf int, flags uint64) outcome {
 	if t.isEmpty(name, flags) {
 		return t.fstat(t.fd(dir), t.arg(buf))
 	}
-	p, _, err := t.place(dir, name, flags&unix.AT_SYMLINK_NOFOLLOW == 0)
-	switch {
-	case err != nil:
+	p, err := t.found(dir, name, flags&unix.AT_SYMLINK_NOFOLLOW == 0)
+	if err != nil {
 		return fail(err)
-	case !p.exists():
-		return fail(unix.ENOENT)
-	case isLive(p.path), !p.staged && !p.other && t.isShown(&p.st):
+	}
+	if t.isTrue(&p) {
 		return t.lead(name, &p)
 	}
 	return t.tell(&p.st, t.arg(buf))
@@ -139,13 +149,11 @@ func (t *thread) statx() outcome {
 	const name, flags, mask, buf = 1, 2, 3, 4
 	host, follow := t.proc(t.fd(0)), 0
 	if !t.isEmpty(name, t.arg(flags)) {
-		p, _, err := t.place(0, name, t.arg(flags)&unix.AT_SYMLINK_NOFOLLOW == 0)
-		switch {
-		case err != nil:
+		p, err := t.found(0, name, t.arg(flags)&unix.AT_SYMLINK_NOFOLLOW == 0)
+		if err != nil {
 			return fail(err)
-		case !p.exists():
-			return fail(unix.ENOENT)
-		case isLive(p.path), !p.staged && !p.other && t.isShown(&p.st):
+		}
+		if t.isTrue(&p) {
 			return t.lead(name, &p)
 		}
 		host, follow = t.host(&p), unix.AT_SYMLINK_NOFOLLOW
@@ -170,13 +178,11 @@ func (t *thread) access(dir, name, mode int, flags uint64) outcome {
 	if t.isEmpty(name, flags) {
 		return pass
 	}
-	p, _, err := t.place(dir, name, flags&unix.AT_SYMLINK_NOFOLLOW == 0)
-	switch {
-	case err != nil:
+	p, err := t.found(dir, name, flags&unix.AT_SYMLINK_NOFOLLOW == 0)
+	if err != nil {
 		return fail(err)
-	case !p.exists():
-		return fail(unix.ENOENT)
-	case isLive(p.path):
+	}
+	if isLive(p.path) {
 		return t.lead(name, &p)
 	}
 	shown := p.st
@@ -194,12 +200,9 @@ func (t *thread) readlink(dir, name int) outcome {
 	if dir != noFD && t.isEmpty(name, unix.AT_EMPTY_PATH) {
 		return pass
 	}
-	p, _, err := t.place(dir, name, false)
+	p, err := t.found(dir, name, false)
 	if err != nil {
 		return fail(err)
-	}
-	if !p.exists() {
-		return fail(unix.ENOENT)
 	}
 	if !isMagic(p.path) || !p.is(unix.S_IFLNK) {
 		return t.lead(name, &p)

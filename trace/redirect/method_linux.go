@@ -124,10 +124,7 @@ var blind = []string{
 func (r *run) notes(exit *sandbox.Exit) []plist.Note {
 	var notes []plist.Note
 	for _, p := range exit.Outlived {
-		notes = append(notes, plist.Note{
-			Kind: plist.NoteOutlived,
-			Text: fmt.Sprintf("process %d was still running and was stopped: %s", p.PID, p.Command),
-		})
+		notes = append(notes, capture.Outlived(p.PID, p.Command))
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.tracer.refused)) {
 		notes = append(notes, plist.Note{Kind: plist.NoteHole, Text: fmt.Sprintf("%q is closed to the user: the command was refused to change something there", name)})
