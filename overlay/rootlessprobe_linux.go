@@ -57,10 +57,10 @@ func rootlessHint(err error) string {
 	return hint(err)
 }
 
-// fuseHint names the remedy if it was /dev/fuse that could not be opened.
+// fuseHint names the remedy if it was /dev/fuse that could not be opened. Of what init
+// met, only the text and the number come through to us.
 func fuseHint(err error) string {
-	var path *fs.PathError
-	if !errors.As(err, &path) || path.Path != fuseDevice {
+	if !strings.Contains(err.Error(), "open "+fuseDevice) {
 		return ""
 	}
 	switch {

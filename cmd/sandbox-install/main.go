@@ -98,26 +98,3 @@ func (e *usageError) Unwrap() error { return e.err }
 func usagef(format string, args ...any) error {
 	return &usageError{fmt.Errorf(format, args...)}
 }
-
-// A hintedError carries the remedy for what went wrong.
-type hintedError struct {
-	error
-	hint string
-}
-
-func (e *hintedError) Unwrap() error { return e.error }
-
-func hintOf(err error) string {
-	var hinted *hintedError
-	var unavailable *capture.Unavailable
-	var usage *usageError
-	switch {
-	case errors.As(err, &hinted):
-		return hinted.hint
-	case errors.As(err, &unavailable):
-		return unavailable.Hint
-	case errors.As(err, &usage):
-		return "sandbox-install --help shows the commands and their flags"
-	}
-	return ""
-}

@@ -61,7 +61,7 @@ func chooseMethod(ctx context.Context, name, root string, verbose io.Writer) (ca
 			fmt.Fprintf(verbose, "sandbox-install: not by %s: %v\n", r.Method.Name(), r.Reason)
 		}
 		if err != nil && root == "" {
-			err = &hintedError{err, "--method seccomp runs the command on the live system and puts everything back; --root DIR captures in a copy of DIR"}
+			err = &hintedError{err, "--method seccomp runs the command on the live system and puts everything back; --root DIR captures in a copy of DIR; sandbox-install probe tells what the others need"}
 		}
 		return m, err
 	}

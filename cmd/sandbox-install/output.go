@@ -16,6 +16,16 @@ type output struct {
 	ended    bool // has its name, or is gone
 }
 
+// outputDirectory is asked before a long installation, and writes nothing.
+func outputDirectory(dir string) error {
+	if st, err := os.Stat(dir); err != nil {
+		return err
+	} else if !st.IsDir() {
+		return fmt.Errorf("%s is no directory", dir)
+	}
+	return mayWrite(dir)
+}
+
 // create begins a file. Always defer its discard.
 func create(name string, perm os.FileMode) (*output, error) {
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -146,10 +147,8 @@ func (f *packFlags) prepare(dir, command string) error {
 		}
 		f.epoch = time.Unix(sec, 0)
 	}
-	if st, err := os.Stat(f.dir); err != nil {
-		return &usageError{fmt.Errorf("output directory: %w", err)}
-	} else if !st.IsDir() {
-		return usagef("output directory: %s is no directory", f.dir)
+	if err := outputDirectory(f.dir); err != nil {
+		return &hintedError{&usageError{fmt.Errorf("output directory: %w", err)}, "-o DIR names another"}
 	}
 	f.policy.BuildDir = buildDir(dir)
 	return nil
@@ -209,7 +208,7 @@ func (f *packFlags) pack(ctx context.Context, stdio *stdio, s *summary, files ca
 		files.release()
 	}
 	if err := errors.Join(tar.finish(), list.finish()); err != nil {
-		return err
+		return roomFor(err)
 	}
 	if err := rebased.save(); err != nil {
 		return err
@@ -275,9 +274,17 @@ func (f *packFlags) writeTar(ctx context.Context, stdio *stdio, name string, fil
 	end()
 	if err != nil {
 		out.discard()
-		return nil, wrap(name, err)
+		return nil, roomFor(wrap(name, err))
 	}
 	return out, nil
+}
+
+// roomFor tells what to do if there was no room for what is written.
+func roomFor(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return &hintedError{err, "make room there, or -o DIR names another place, and run it again"}
+	}
+	return err
 }
 
 // save writes the whole capture, nothing left out, to be packed again.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 
@@ -61,9 +62,9 @@ func readText(stdio *stdio, args []string) (name, text string, err error) {
 
 // maximumArgs is cobra.MaximumNArgs as a usage error.
 func maximumArgs(n int) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
+	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > n {
-			return usagef("%d arguments, want at most %d", len(args), n)
+			return wrongUsage(cmd, fmt.Errorf("%s: %q is one argument too many", cmd.Name(), args[n]))
 		}
 		return nil
 	}

@@ -102,6 +102,12 @@ func readList(name string) (*plist.List, error) {
 		return nil, err
 	}
 	r, err := tarball.NewReader(f)
+	if errors.Is(err, tarball.ErrNotTarball) {
+		return nil, &hintedError{
+			fmt.Errorf("%s: neither a tarball of sandbox-install nor a native packing list", name),
+			"plist convert --from FORMAT --to FORMAT, plist check and plist diff read lists in other forms",
+		}
+	}
 	if err != nil {
 		return nil, wrap(name, err)
 	}

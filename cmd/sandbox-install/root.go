@@ -34,12 +34,12 @@ is the same as sandbox-install -- make install.`,
 			case len(args) == 0 && dash < 0:
 				return cmd.Help()
 			case dash != 0:
-				return usagef("unknown command %q", args[0])
+				return &hintedError{usagef("unknown command %q", args[0]), "--help shows the commands; what is to be run stands behind dashes: sandbox-install -- " + strings.Join(args, " ")}
 			}
 			return runner.run(cmd.Context(), io, args)
 		},
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(wrongUsage)
 	runner.register(root)
 	root.AddCommand(runCommand(io), packCommand(io), probeCommand(io), snapshotCommand(io), diffCommand(io), plistCommand(io), rebaseCommand(io), manCommand(), versionCommand(io))
 	root.AddCommand(unpackCommands(io)...)
@@ -72,11 +72,20 @@ func versionCommand(io *stdio) *cobra.Command {
 	}
 }
 
-// exactArgs is cobra.ExactArgs as a usage error.
+// wrongUsage is an error on the command line of a command, which tells of its help.
+func wrongUsage(cmd *cobra.Command, err error) error {
+	return &hintedError{&usageError{err}, cmd.CommandPath() + " --help"}
+}
+
+// exactArgs wants the n arguments that the command's line of usage names.
 func exactArgs(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := cobra.ExactArgs(n)(cmd, args); err != nil {
-			return &usageError{err}
+		_, names, _ := strings.Cut(strings.Replace(cmd.Use, " [flags]", "", 1), " ")
+		switch {
+		case len(args) < n:
+			return wrongUsage(cmd, fmt.Errorf("%s: want %s", cmd.Name(), names))
+		case len(args) > n:
+			return wrongUsage(cmd, fmt.Errorf("%s: %q is one argument too many", cmd.Name(), args[n]))
 		}
 		return nil
 	}
