@@ -3,6 +3,7 @@ package capture
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -16,9 +17,9 @@ type Policy struct {
 	// is ClassOutside, and nothing inside is noise. "" means anywhere.
 	Prefix string
 
-	// BuildDir, an absolute path, is where the command was run from; what it
-	// leaves there is noise. "" if there is no such place.
-	BuildDir string
+	// BuildDirs, absolute paths, are where the package was built; what the command
+	// leaves there is noise.
+	BuildDirs []string
 
 	// Include and Exclude are doublestar patterns of absolute paths that come
 	// before every rule. Exclude wins.
@@ -59,7 +60,7 @@ func (p *Policy) classify(e *plist.Entry, index *ruleIndex) (plist.Class, string
 		return plist.ClassChanged, "include"
 	case rule != nil && (rule.Class != plist.ClassNoise || p.Prefix == "" || !inside):
 		return rule.Class, rule.Name
-	case p.BuildDir != "" && below(path, p.BuildDir) && (p.Prefix == "" || !inside):
+	case p.isBuilt(path) && (p.Prefix == "" || !inside):
 		return plist.ClassNoise, "build-directory"
 	case e.Op == plist.OpModify && e.Changed == 0:
 		return plist.ClassIdentical, ""
@@ -87,6 +88,10 @@ func keepParents(l *plist.List) {
 		}
 		dirs = append(dirs, e)
 	}
+}
+
+func (p *Policy) isBuilt(path string) bool {
+	return slices.ContainsFunc(p.BuildDirs, func(dir string) bool { return below(path, dir) })
 }
 
 // below reports whether path is dir or lies below it; both are absolute.

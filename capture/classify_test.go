@@ -79,8 +79,8 @@ func TestClassify(t *testing.T) {
 		{"A usr/localfoo", Policy{Prefix: "/usr/local"}, "outside "},
 		{"M .", Policy{}, "changed "},
 		{"M .", Policy{Prefix: "/usr"}, "outside "},
-		{"A src/x-1/install.log", Policy{BuildDir: "/src/x-1"}, "noise build-directory"},
-		{"A src/x-1/out/bin/x", Policy{BuildDir: "/src/x-1", Prefix: "/src/x-1/out"}, "changed "},
+		{"A src/x-1/install.log", Policy{BuildDirs: []string{"/src/x-1"}}, "noise build-directory"},
+		{"A src/x-1/out/bin/x", Policy{BuildDirs: []string{"/src/x-1"}, Prefix: "/src/x-1/out"}, "changed "},
 		{"= usr/bin/hello", Policy{}, "identical "},
 		{"= tmp/x", Policy{}, "noise tmp"},
 	} {

@@ -108,7 +108,7 @@ func (f *packFlags) repack(ctx context.Context, stdio *stdio, name string) error
 	if f.version == "" {
 		f.version = l.Version
 	}
-	if err := f.prepare("", l.Name); err != nil {
+	if err := f.prepare(nil, l.Name); err != nil {
 		return err
 	}
 	if err := f.base.load("/"); err != nil {
@@ -119,9 +119,9 @@ func (f *packFlags) repack(ctx context.Context, stdio *stdio, name string) error
 }
 
 // prepare checks the flags before anything is run, and fills in what they leave
-// open: the package's name from the working directory, else from the command.
-func (f *packFlags) prepare(dir, command string) error {
-	name, version := guessName(dir, command)
+// open: the package's name from the working directories, else from the command.
+func (f *packFlags) prepare(dirs []string, command string) error {
+	name, version := guessName(dirs, command)
 	if f.name == "" {
 		f.name = name
 	}
@@ -150,7 +150,6 @@ func (f *packFlags) prepare(dir, command string) error {
 	if err := outputDirectory(f.dir); err != nil {
 		return &hintedError{&usageError{fmt.Errorf("output directory: %w", err)}, "-o DIR names another"}
 	}
-	f.policy.BuildDir = buildDir(dir)
 	return nil
 }
 

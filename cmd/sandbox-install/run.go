@@ -109,7 +109,7 @@ func (f *runFlags) run(ctx context.Context, stdio *stdio, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := f.pack.prepare(dir, args[0]); err != nil {
+	if err := f.pack.prepare(workingDirs(dir, args), args[0]); err != nil {
 		return err
 	}
 	if err := f.placeProvenance(); err != nil {
@@ -132,6 +132,7 @@ func (f *runFlags) run(ctx context.Context, stdio *stdio, args []string) error {
 	if err != nil {
 		return err
 	}
+	f.pack.policy.BuildDirs = buildDirs(root.dir, dir, args)
 	if err := f.pack.base.load(cmp.Or(root.dir, hashdiff.SystemRoot(dir))); err != nil {
 		return errors.Join(err, root.remove())
 	}

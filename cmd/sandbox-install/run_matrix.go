@@ -159,7 +159,7 @@ func (f *runFlags) runMatrix(ctx context.Context, stdio *stdio, flags *pflag.Fla
 	if err != nil {
 		return err
 	}
-	if err := f.pack.prepare(dir, runs[0].args[0]); err != nil {
+	if err := f.pack.prepare(workingDirs(dir, runs[0].args), runs[0].args[0]); err != nil {
 		return err
 	}
 	self, err := os.Executable()

@@ -51,17 +51,30 @@ func (p *porter) exampleDirs(pl *place, sample string) {
 	}
 }
 
-// configDir makes a directory for the copies of samples.
+// configDir makes a directory for the copies of samples, or one that the package owns:
+// what is empty, or not everybody's to look into.
 func (p *porter) configDir(pl *place, it Item) {
 	name, ok := strings.CutPrefix(pl.path, "etc/")
-	if !ok || standardDir.MatchString(pl.path) {
+	if !ok {
+		return
+	}
+	here := &place{Entry: pl.Entry, path: pl.path, full: pl.full} // with the samples, whatever the captured sysconfdir
+	own := it.special() || !pl.full
+	if p.tree == "freebsd" {
+		if own {
+			p.add(here, it)
+		}
 		return
 	}
 	it.Kind, it.Path = KindSample, Var(p.confdir)+"/"+name
-	switch p.tree {
-	case "pkgsrc":
+	switch {
+	case p.tree == "openbsd":
+		p.add(here, it)
+	case it.special():
+		p.makefile("OWN_DIRS_PERMS+= " + permissions(&it))
+	case own:
+		p.makefile("OWN_DIRS+= " + it.Path)
+	default:
 		p.makefile("MAKE_DIRS+= " + it.Path)
-	case "openbsd":
-		p.add(&place{Entry: pl.Entry}, it)
 	}
 }

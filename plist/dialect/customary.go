@@ -23,6 +23,10 @@ var perlDirs = map[string][2]string{
 	"openbsd": {"libdata/perl5/site_perl", "libdata/perl5/site_perl/amd64-openbsd"},
 }
 
+// archDirs are where Linux has the libraries of one machine; any other system has them
+// in lib.
+var archDirs = regexp.MustCompile(`^(?:lib64|lib/[a-z0-9_]+-linux-gnu[a-z0-9]*)/`)
+
 // sharedPages is where GNU's configure puts pages if no one says --mandir and
 // --infodir; pkgsrc and OpenBSD do.
 var sharedPages = regexp.MustCompile(`^share/((?:man|info)(?:/.*)?)$`)
@@ -37,14 +41,26 @@ func (p *porter) customary(name string) string {
 	switch {
 	case strings.Contains(name, "/dist-packages"):
 		return debianPython.ReplaceAllString(name, "lib/python$1/site-packages$2")
+	case debianPerlXS.MatchString(name):
+		return debianPerlXS.ReplaceAllString(name, perlDirs[p.tree][1]+"$3")
+	case archDirs.MatchString(name):
+		return p.oneLib(name)
 	case !strings.Contains(name, "perl") && !strings.Contains(name, "man/man"):
 		return name
 	case debianPerl.MatchString(name):
 		return debianPerl.ReplaceAllString(name, perlDirs[p.tree][0]+"$2")
-	case debianPerlXS.MatchString(name):
-		return debianPerlXS.ReplaceAllString(name, perlDirs[p.tree][1]+"$3")
 	}
 	return p.perlPage(name)
+}
+
+// oneLib puts what lies in a directory of libraries for one machine into lib, if nothing
+// else is there.
+func (p *porter) oneLib(name string) string {
+	prefix := strings.TrimPrefix(p.list.Prefix, "/")
+	if to := archDirs.ReplaceAllString(name, "lib/"); p.list.Find(path.Join(prefix, to)) == nil {
+		return to
+	}
+	return name
 }
 
 // perlPage renames the page of a module, which Debian marks by "3pm" and "1p".

@@ -263,13 +263,27 @@ func (p *porter) add(pl *place, it Item) {
 		sec = &p.out
 	}
 	if p.tree == "pkgsrc" && it.special() {
-		p.makefile(makefileLines(p.tree, &it)...)
+		absolute := it
+		absolute.Path = variablePlace(pl)
+		p.makefile(makefileLines(p.tree, &absolute)...)
 		if it.Kind == KindDir {
 			return // OWN_DIRS_PERMS makes it
 		}
 		it = it.ordinary()
 	}
 	sec.add(pl, it, p.walk)
+}
+
+// variablePlace is a place as the variables of pkgsrc's pkginstall want it: below the
+// prefix, or absolute.
+func variablePlace(pl *place) string {
+	switch {
+	case !pl.outside:
+		return pl.path
+	case strings.HasPrefix(pl.path, "var/"):
+		return Var("VARBASE") + strings.TrimPrefix(pl.path, "var")
+	}
+	return "/" + pl.path
 }
 
 func (p *porter) makefile(lines ...string) {
@@ -317,7 +331,7 @@ func (p *porter) remark(path, text string) {
 func (p *porter) dir(pl *place, it Item) {
 	it.Type = ""
 	switch {
-	case pl.within("etc") && pl.full && !it.special():
+	case pl.within("etc") && !standardDir.MatchString(pl.path):
 		p.configDir(pl, it)
 		return
 	case strings.HasPrefix(pl.path, "share/fonts/") && p.tree != "pkgsrc" && p.fonts[pl.Entry.Path]:
@@ -326,7 +340,7 @@ func (p *porter) dir(pl *place, it Item) {
 	case pl.outside && pl.within("var") && p.tree == "openbsd":
 		it.Kind, it.Path = KindSample, "/"+pl.path
 	case pl.outside && pl.within("var") && p.tree == "pkgsrc" && !it.special() && !pl.full:
-		p.makefile("OWN_DIRS+= " + printable("/"+pl.path))
+		p.makefile("OWN_DIRS+= " + printable(variablePlace(pl)))
 		return
 	}
 	p.add(pl, it)
