@@ -19,8 +19,8 @@ import (
 // [Run] started. Then it carries out the plan and does not return.
 func Init() {
 	switch n := len(os.Args); {
-	case n == 3 && os.Args[0] == initName && os.Args[2] == waitWord:
-		fmt.Fprintln(os.Stderr, "sandbox-install:", waitForUsers(os.Args[1]))
+	case n > 4 && os.Args[0] == initName && os.Args[1] == waitWord:
+		fmt.Fprintln(os.Stderr, "sandbox-install:", waitForUsers(os.Args))
 		os.Exit(1)
 	case n == 2 && os.Args[0] == initName:
 		initContainer()

@@ -20,7 +20,7 @@ import (
 // that is meant for it and not for the command.
 const initName = "sandbox-install: init"
 
-// waitWord is argv[2] of a copy that is to wait for its ids.
+// waitWord is argv[1] of a copy that is to wait for its ids.
 const waitWord = "wait"
 
 // The descriptors of the copy, from that number on. Those of the mounts follow.
@@ -196,11 +196,12 @@ func (s *supervisor) startWith(files Files, socket *os.File) error {
 	for _, m := range files.Mounts {
 		fds = append(fds, m.Fd())
 	}
+	program := fmt.Sprintf("/proc/self/fd/%d", first+fdExe)
 	args := []string{initName, strconv.Itoa(first)}
 	if s.plan.Users.needHelper() {
-		args = append(args, waitWord)
+		args = append(waiting(first+fdSocket, program), args...)
 	}
-	pid, _, err := syscall.StartProcess(fmt.Sprintf("/proc/self/fd/%d", first+fdExe), args, &syscall.ProcAttr{
+	pid, _, err := syscall.StartProcess(program, args, &syscall.ProcAttr{
 		Env:   raceOptions(),
 		Files: fds,
 		Sys:   s.plan.attributes(),

@@ -59,18 +59,56 @@ type UsersError struct{ Err error }
 func (e *UsersError) Error() string { return e.Err.Error() }
 func (e *UsersError) Unwrap() error { return e.Err }
 
-// waitForUsers is the first life of a copy whose map the supervisor has yet to
+// Start starts a copy of this program, which is cmd, in a user namespace of its own
+// with these ids, as its root. Whoever has the same ids in a namespace of his own has
+// the same files.
+func (u *Users) Start(cmd *exec.Cmd) error {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	u.enter(cmd.SysProcAttr)
+	if !u.needHelper() {
+		return cmd.Start()
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	cmd.ExtraFiles = append(cmd.ExtraFiles, r)
+	cmd.Args = append(waiting(2+len(cmd.ExtraFiles), cmd.Path), cmd.Args...)
+	err = cmd.Start()
+	if closeErr := r.Close(); err != nil || closeErr != nil {
+		return errors.Join(err, closeErr)
+	}
+	if err = u.write(cmd.Process.Pid); err == nil {
+		_, err = w.Write([]byte{1})
+	}
+	if err != nil {
+		_ = cmd.Process.Kill() // it waits for nothing any more, and may have ended
+		_ = cmd.Wait()
+	}
+	return err
+}
+
+// waiting are the arguments of a copy that is to wait for its ids, for a byte on a
+// descriptor, and then to execute a program whose arguments follow.
+func waiting(fd int, program string) []string {
+	return []string{initName, waitWord, strconv.Itoa(fd), program}
+}
+
+// waitForUsers is the first life of a copy whose map another process has yet to
 // write. It was executed as an id that is none in its namespace, and so lost all
 // capabilities there; executed again as the namespace's root it has them
 // (capabilities(7)).
-func waitForUsers(first string) error {
-	n, err := strconv.Atoi(first)
+func waitForUsers(args []string) error {
+	fd, err := strconv.Atoi(args[2])
 	if err != nil {
 		return err
 	}
 	var got int
 	err = retry(func() (err error) {
-		got, err = unix.Read(n+fdSocket, make([]byte, 1))
+		got, err = unix.Read(fd, make([]byte, 1))
 		return err
 	})
 	if err == nil && got == 0 {
@@ -79,5 +117,5 @@ func waitForUsers(first string) error {
 	if err != nil {
 		return err
 	}
-	return syscall.Exec(fmt.Sprintf("/proc/self/fd/%d", n+fdExe), []string{initName, first}, os.Environ())
+	return syscall.Exec(args[3], args[4:], os.Environ())
 }
