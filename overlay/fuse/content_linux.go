@@ -124,7 +124,10 @@ func (u *Union) Read(_ <-chan struct{}, in *gofuse.ReadIn, buf []byte) (gofuse.R
 			}
 		}
 	})
-	return gofuse.ReadResultData(buf[:max(n, 0)]), status
+	if !status.Ok() {
+		return nil, status // with a result, go-fuse would forget it
+	}
+	return gofuse.ReadResultData(buf[:n]), status
 }
 
 // Write writes content.
