@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/internal/sandbox"
+	"github.com/sandbox-install/sandbox-install/overlay/fuse"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -23,6 +25,7 @@ func init() { sandbox.Register(agentName, newAgent) }
 
 // An agentOrder is what a rootless sandbox is to be.
 type agentOrder struct {
+	Fuse       bool   // a union over FUSE, not the kernel's
 	Root       string // what the mirror shows, as a host path
 	Staging    string
 	ShareRun   bool
@@ -42,7 +45,8 @@ type agentMessage struct {
 type agentKind int
 
 const (
-	tellMirror   agentKind = iota + 1 // the mirror is mounted: here is its /dev/fuse
+	giveServer   agentKind = iota + 1 // here is the socket of the server of unions
+	tellMirror                        // the mirror is mounted: here is its /dev/fuse
 	askHarvest                        // read what the run did
 	tellProgress                      // entries done so far
 	tellResult                        // here is a file with the list
@@ -116,8 +120,9 @@ type agent struct {
 }
 
 func newAgent(order []byte, socket *os.File) sandbox.Agent {
-	a := &agent{socket: socket, rig: rig{flavour: flavour{userxattr: true}}}
+	a := &agent{socket: socket}
 	a.err = gob.NewDecoder(bytes.NewReader(order)).Decode(&a.order)
+	a.rig.flavour = flavour{userxattr: true, fuse: a.order.Fuse}
 	return a
 }
 
@@ -129,6 +134,13 @@ func (a *agent) Prepare() (_ []sandbox.Mount, _ []*os.File, err error) {
 	// The user's other groups are none here. Who maps but one id may not leave them.
 	if err := syscall.Setgroups(nil); err != nil && err != unix.EPERM {
 		return nil, nil, fmt.Errorf("setgroups: %w", err)
+	}
+	if a.order.Fuse {
+		_, server, err := receiveMessage(a.socket)
+		if err != nil {
+			return nil, nil, fmt.Errorf("get the server of the union: %w", err)
+		}
+		a.rig.server = fuse.ReachServer(server)
 	}
 	s, err := look(a.order.Root)
 	if err != nil {
@@ -145,10 +157,12 @@ func (a *agent) Prepare() (_ []sandbox.Mount, _ []*os.File, err error) {
 	if err := a.rig.buildAll(); err != nil {
 		return nil, nil, err
 	}
+	a.rig.layers[0].mounted, a.rig.views = s.mounted(), s.twins()
 	return a.rig.mounts, a.rig.files, nil
 }
 
-// mountMirror mounts the mirror, lets the client serve it, and returns a path to it.
+// mountMirror mounts the mirror, for who mounts it alone, lets the client serve it, and
+// returns a path to it.
 // It is mounted in the staging directory: a layer must lie on a mount of the
 // caller's namespace.
 func (a *agent) mountMirror() (string, error) {
@@ -160,7 +174,7 @@ func (a *agent) mountMirror() (string, error) {
 	defer dev.Close()
 	m, err := newMount(fsContext{fstype: "fuse", options: []string{
 		"fd=" + strconv.Itoa(int(dev.Fd())), "rootmode=40000", "user_id=0", "group_id=0",
-		"allow_other", "default_permissions", "max_read=1048576",
+		"default_permissions", "max_read=1048576",
 	}})
 	if err != nil {
 		return "", err
@@ -298,7 +312,7 @@ func (a *agent) list() (*plist.List, error) {
 		<-a.seen
 		a.watch.Mark(list)
 	}
-	list.Notes = append(a.rig.notes, list.Notes...)
+	list.Notes = slices.Concat(a.rig.notes, list.Notes, a.rig.otherNames(list))
 	return list, nil
 }
 
@@ -318,7 +332,7 @@ func encoded(list *plist.List) (*os.File, error) {
 
 // open opens a file of the tree for the client.
 func (a *agent) open(path string) error {
-	f, err := a.tree.openFile(path)
+	f, err := a.handOut(path)
 	if err == nil {
 		defer f.Close()
 		return sendMessage(a.socket, &agentMessage{Kind: tellFile}, f)

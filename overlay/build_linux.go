@@ -28,7 +28,7 @@ type rig struct {
 	files   []*os.File // of mounts, by their number
 	layers  []layer    // the root's first
 	twins   []twin     // files
-	views   []site     // directories that are bound to their twins
+	views   []site     // what is shown at the place of its twin, too
 	notes   []plist.Note
 }
 

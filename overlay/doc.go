@@ -17,7 +17,7 @@
 // overlay is a mirror (package overlay/fuse). What such an overlay can not do, or does
 // otherwise, is known by the flavour of a layer.
 //
-// [Fuse] has unions over FUSE in the place of the kernel's overlays.
+// [Fuse] has unions over FUSE in the place of the kernel's overlays, in both.
 //
 // Whiteouts, opaque directories and overlayfs's own attributes are known here and in
 // package overlay/fuse, and nowhere else.

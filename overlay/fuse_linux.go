@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 
@@ -14,9 +16,9 @@ import (
 	"github.com/sandbox-install/sandbox-install/overlay/fuse"
 )
 
-// Fuse captures as [Method] does, with unions over FUSE in the place of the kernel's
-// overlays, for where there are none or they can not be stacked. Their uppers are the
-// same, so all else is.
+// Fuse captures as [Method] does, or for who has no privilege as [Rootless] does, with
+// unions over FUSE in the place of the kernel's overlays, for where there are none or they
+// can not be stacked. Their uppers are the same, so all else is.
 type Fuse struct{}
 
 // Name returns the method's name.
@@ -24,17 +26,37 @@ func (Fuse) Name() string { return "fuse" }
 
 // Run runs the command in the sandbox and harvests the layers.
 func (Fuse) Run(ctx context.Context, cmd capture.Command) (*capture.Result, error) {
+	if !privileged() {
+		return runRootless(ctx, cmd, flavour{fuse: true, userxattr: true})
+	}
 	return run(ctx, cmd, flavour{fuse: true})
 }
 
 // Probe builds the whole sandbox and runs nothing in it.
-func (Fuse) Probe(ctx context.Context) error { return probe(ctx, flavour{fuse: true}) }
+func (Fuse) Probe(ctx context.Context) error {
+	if !privileged() {
+		return probeRootless(ctx, flavour{fuse: true, userxattr: true})
+	}
+	return probe(ctx, flavour{fuse: true})
+}
+
+// privileged reports whether this process may mount as the host's root may, and not
+// only in a user namespace.
+func privileged() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var have [2]unix.CapUserData
+	if unix.Geteuid() != 0 || unix.Capget(&header, &have[0]) != nil || have[0].Effective>>unix.CAP_SYS_ADMIN&1 == 0 {
+		return false
+	}
+	ids, err := rootIDs()
+	return err == nil && len(ids.UIDs) == 1 && ids.UIDs[0].Size == math.MaxUint32
+}
 
 // mountUnion mounts a union over FUSE of lower directories, topmost first, with its
 // upper and work directory in a room.
 func (r *rig) mountUnion(lowers []*os.File, room *room, attr uint64) (_ *os.File, err error) {
 	if r.server == nil {
-		if r.server, err = fuse.StartServer(); err != nil {
+		if r.server, err = fuse.StartServer((*exec.Cmd).Start); err != nil {
 			return nil, err
 		}
 	}
@@ -63,14 +85,13 @@ func (r *rig) mountUnion(lowers []*os.File, room *room, attr uint64) (_ *os.File
 	return m, nil
 }
 
-// because adds to an error that the unions are not served any more. That alone is one,
-// too: what was read of them is not all.
-func (r *rig) because(err error) error {
-	if r.server == nil {
-		return err
-	}
-	if ended := r.server.Err(); ended != nil {
-		return errors.Join(ended, err)
+// because returns an error, or in its place that the unions of a server are not served any
+// more. That alone is one, too: what was read of them is not all.
+func because(server *fuse.Server, err error) error {
+	if server != nil {
+		if ended := server.Err(); ended != nil {
+			return ended
+		}
 	}
 	return err
 }

@@ -1,15 +1,23 @@
 package overlay
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/capture/capturetest"
 	"github.com/sandbox-install/sandbox-install/internal/need"
 )
@@ -137,10 +145,10 @@ func TestFuseNested(t *testing.T) {
 	}
 }
 
-// When the server is killed, the run fails and says so, whatever the command makes of
-// it, and leaves nothing behind.
+// When the server is killed, so is the command, the run fails and says so, and leaves
+// nothing behind.
 func TestFuseServerKilled(t *testing.T) {
-	s := newScene(t, "sh", "-c", "while echo 1 >>made; do sleep 0.01; done 2>&-; exit 0")
+	s := newScene(t, "sh", "-c", "while :; do echo 1 >>made; sleep 0.01; done 2>&-")
 	s.method = Fuse{}
 	started := make(chan error)
 	s.cmd.Started = func() {
@@ -157,4 +165,159 @@ func TestFuseServerKilled(t *testing.T) {
 			t.Errorf("error: %v", err)
 		}
 	})
+}
+
+// When the server of an ordinary user's run is killed, or the run itself, nothing is given
+// out and nothing runs on; what it left goes with the next run.
+func TestFuseUserKilled(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		pid  func(server, run int) int
+		says string
+		left int
+	}{
+		{"the server", func(server, _ int) int { return server }, "the server of the union has ended", 0},
+		{"the run", func(_, run int) int { return run }, "signal: killed", 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScene(t, "sh", "-c", "while :; do echo 1 >>made; sleep 0.01; done 2>&-")
+			enterable(s.staging)
+			if err := os.Chmod(s.staging, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			s.method = byUser{Fuse{}, "user"}
+			s.checked(func() {
+				killed := make(chan error)
+				go func() {
+					server, run, err := awaitServer()
+					if err == nil {
+						time.Sleep(time.Second / 2)
+						err = unix.Kill(test.pid(server, run), unix.SIGKILL)
+					}
+					killed <- err
+				}()
+				_, runErr := s.try(t.Context())
+				if err := <-killed; err != nil {
+					t.Fatal(err)
+				}
+				if runErr == nil || !strings.Contains(runErr.Error(), test.says) {
+					t.Errorf("error: %v", runErr)
+				}
+				for i := 0; len(servers()) > 0; i++ {
+					if time.Sleep(time.Second / 10); i == 100 {
+						t.Fatal("the server still runs")
+					}
+				}
+				if left, err := os.ReadDir(s.staging); err != nil || len(left) != test.left {
+					t.Errorf("left in the staging area: %v, %v; %v", left, err, runErr)
+				}
+				s.cmd.Args = script("echo 1 >made")
+				r, err := s.try(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				want(t, "changes", changes(r.List, s.dir), []string{"A made"})
+			})
+		})
+	}
+}
+
+// awaitServer waits for a server of unions that a process of this one's started, and
+// returns both.
+func awaitServer() (server, run int, err error) {
+	for range 100 {
+		for server, run := range servers() {
+			return server, run, nil
+		}
+		time.Sleep(time.Second / 10)
+	}
+	return 0, 0, errors.New("there is no server of unions")
+}
+
+// servers are the servers of unions that were started for this process, and by whom.
+func servers() map[int]int {
+	parents, found := make(map[int]int), make(map[int]int)
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is right
+	for _, name := range stats {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // gone
+		}
+		var pid, parent int
+		var state string
+		_, rest, _ := strings.Cut(string(text), ") ")
+		_, err = fmt.Sscan(string(text), &pid)
+		if _, restErr := fmt.Sscan(rest, &state, &parent); err != nil || restErr != nil {
+			continue
+		}
+		parents[pid] = parent
+		args, _ := os.ReadFile(filepath.Dir(name) + "/cmdline") // gone: not one of them
+		if strings.HasPrefix(string(args), "sandbox-install: union\x00") {
+			found[pid] = parent
+		}
+	}
+	for server := range found {
+		p := server
+		for p > 1 && p != os.Getpid() {
+			p = parents[p]
+		}
+		if p != os.Getpid() {
+			delete(found, server)
+		}
+	}
+	return found
+}
+
+// Where nobody may mount overlays, an ordinary user gets fuse.
+func TestFuseSelected(t *testing.T) {
+	need.Root(t)
+	var out bytes.Buffer
+	err := byUser{Fuse{}, "user"}.start(t.Context(), "select without overlays", nil, &out, &out)
+	if err != nil || out.String() != "fuse" {
+		t.Errorf("%v, %s", err, out.String())
+	}
+}
+
+// helpSelect selects a method under a filter that has fsopen(2) know no overlayfs.
+func helpSelect([]string) int {
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		panic(err)
+	}
+	const load, equal, end = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
+	listener, err := listen([]unix.SockFilter{
+		{Code: load, K: dataNr},
+		{Code: equal, K: unix.SYS_FSOPEN, Jf: 1},
+		{Code: end, K: unix.SECCOMP_RET_USER_NOTIF},
+		{Code: end, K: unix.SECCOMP_RET_ALLOW},
+	})
+	if err != nil {
+		panic(err)
+	}
+	go refuseOverlays(listener)
+	m, _, err := capture.Select(context.Background(), []capture.Method{Method{}, Rootless{}, Fuse{}})
+	if err != nil {
+		fmt.Print(err)
+		return 1
+	}
+	fmt.Print(m.Name())
+	return 0
+}
+
+func refuseOverlays(listener int) {
+	proc, err := unix.Open("/proc", unix.O_PATH, 0)
+	if err != nil {
+		panic(err)
+	}
+	for {
+		var n notification
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&n))); errno != 0 {
+			continue // who asked is gone
+		}
+		r := response{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
+		if name, err := n.text(proc, n.args[0]); err != nil || name == "overlay" {
+			r.flags, r.err = 0, -int32(unix.ENODEV)
+		}
+		_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&r))) // gone, too
+	}
 }

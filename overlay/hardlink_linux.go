@@ -1,15 +1,20 @@
 package overlay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"path"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/overlay/fuse"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -35,17 +40,20 @@ type inodeKey struct{ dev, ino uint64 }
 
 func key(i capture.Inode) inodeKey { return inodeKey{i.Dev, i.Ino} }
 
-type lower struct{ met, nlink uint32 }
+type lower struct {
+	met, nlink uint32
+	path       string // of a name that was met
+}
 
 // met counts a name of lower that the walk has come by, whatever became of it.
-func (l *links) met(i capture.Inode) {
+func (l *links) met(path string, i capture.Inode) {
 	if i.Nlink < 2 {
 		return
 	}
 	if l.lowers == nil {
 		l.lowers = make(map[inodeKey]lower)
 	}
-	l.lowers[key(i)] = lower{l.lowers[key(i)].met + 1, i.Nlink}
+	l.lowers[key(i)] = lower{l.lowers[key(i)].met + 1, i.Nlink, path}
 }
 
 // add notes an entry if it has or had other names, and reports whether its inode
@@ -68,31 +76,45 @@ func (l *links) add(entry int, before, after *file) (known bool) {
 }
 
 // unmet returns the inode numbers in lower of which the walk has not met all
-// names, and how many names these are.
-func (l *links) unmet() (inos map[uint64]bool, names int) {
-	inos = make(map[uint64]bool)
+// names, how many names these are, and the directories above those that it met.
+func (l *links) unmet() (inos map[uint64]bool, names int, above map[string]bool) {
+	inos, above = make(map[uint64]bool), make(map[string]bool)
 	for k, i := range l.lowers {
 		if i.met < i.nlink {
 			inos[k.ino] = true
 			names += int(i.nlink - i.met)
+			for dir := path.Dir(i.path); !above[dir]; dir = path.Dir(dir) {
+				above[dir] = true
+			}
 		}
 	}
-	return inos, names
+	return inos, names, above
 }
 
 // siblings visits the other names in lower of the inodes that the walk met, and
 // adds their entries after those of the walk.
 func (w *walker) siblings(ctx context.Context) error {
-	inos, names := w.links.unmet()
-	if names == 0 || w.layer.upper == nil || w.layer.unprivileged() { // see parted
+	inos, names, above := w.links.unmet()
+	if names == 0 || w.layer.upper == nil || w.layer.parts() { // see parted
 		return nil
 	}
-	s := siblingSearch{walker: w, inos: inos, left: names}
-	if err := s.dir(ctx, w.layer.path); err != nil {
-		return err
+	s := siblingSearch{walker: w, inos: inos, left: names, done: make(map[string]bool)}
+	s.find()
+	// Most have all their names near each other.
+	for _, dir := range slices.SortedFunc(maps.Keys(above), deepestFirst) {
+		if s.left > 0 && plist.Within(dir, w.layer.path) {
+			if err := s.dir(ctx, dir); err != nil {
+				return err
+			}
+			s.done[dir] = true
+		}
 	}
 	slices.SortFunc(s.found, plist.ComparePaths)
 	return w.visitApart(ctx, s.found)
+}
+
+func deepestFirst(a, b string) int {
+	return cmp.Or(strings.Count(b, "/")-strings.Count(a, "/"), len(b)-len(a), strings.Compare(a, b))
 }
 
 // A siblingSearch looks through all of lower for names of certain inodes.
@@ -105,6 +127,10 @@ type siblingSearch struct {
 	inos  map[uint64]bool
 	left  int      // names not found yet; some may lie out of sight, below a mount
 	found []string // entry paths
+	done  map[string]bool
+
+	devices map[uint64]bool // in a mirror
+	ways    map[string]bool
 }
 
 const unknownIno = 0xffffffff // FUSE_UNKNOWN_INO of libfuse
@@ -115,11 +141,11 @@ func (s *siblingSearch) dir(ctx context.Context, dir string) error {
 		return err
 	}
 	below, err := s.read(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !(s.layer.isBelieved() && errors.Is(err, fs.ErrPermission)) {
 		return fmt.Errorf("harvest hard links in %q: %w", dir, err)
 	}
 	for _, name := range below {
-		if path := join(dir, name); s.left > 0 && !s.mounts[path] {
+		if path := join(dir, name); s.left > 0 && !s.mounts[path] && !s.done[path] {
 			if err := s.dir(ctx, path); err != nil {
 				return err
 			}
@@ -139,6 +165,9 @@ func (s *siblingSearch) read(dir string) (dirs []string, err error) {
 	}
 	at := cursor{fd}
 	defer at.close()
+	if ok, err := s.leads(dir, at); err != nil || !ok {
+		return nil, err
+	}
 	if err := at.move("."); err != nil { // to read, for it was opened with O_PATH
 		return nil, err
 	}
@@ -162,6 +191,40 @@ func (s *siblingSearch) read(dir string) (dirs []string, err error) {
 		}
 	}
 	return dirs, err
+}
+
+// A mirror shows all file systems that are mounted: a search in one needs only those that
+// the inodes are on, and the ways there.
+
+// find notes the file systems that the inodes are on, and the ways to them.
+func (s *siblingSearch) find() {
+	s.devices, s.ways = make(map[uint64]bool), make(map[string]bool)
+	for ino := range s.inos {
+		s.devices[fuse.DeviceOf(ino)] = true
+	}
+	o := opener{root: s.layer.lower}
+	defer o.close()
+	for _, point := range s.layer.mounted {
+		dir, name, err := o.dir(point)
+		if err != nil {
+			continue // out of sight
+		}
+		if f, err := kind(cursor{dir}, name); err == nil && f != nil && s.devices[fuse.DeviceOf(f.Ino)] {
+			for way := point; !s.ways[way]; way = path.Dir(way) {
+				s.ways[way] = true
+			}
+		}
+	}
+}
+
+// leads reports whether the names that are searched for may be in a directory or below.
+func (s *siblingSearch) leads(dir string, at cursor) (bool, error) {
+	if s.layer.mounted == nil || s.ways[dir] {
+		return true, nil
+	}
+	var st unix.Stat_t
+	err := unix.Fstat(at.fd, &st)
+	return s.devices[fuse.DeviceOf(st.Ino)], err
 }
 
 // file keeps a name that the walk has not met of an inode that it has.

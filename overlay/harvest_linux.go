@@ -80,6 +80,11 @@ func (w *walker) harvest(ctx context.Context, walk func(*walker, context.Context
 	if err := w.settle(ctx, done); err != nil {
 		return nil, err
 	}
+	for i, m := range w.marks {
+		if m&closed != 0 {
+			w.noteClosed(w.list[i].Path)
+		}
+	}
 	w.resolveLinks()
 	w.parted()
 	siblings := w.keep(walked, len(w.list))

@@ -33,7 +33,7 @@ func (w *walker) identify(f *finding) error {
 // parted notes the files that had several names, of which one was changed: these
 // names are now two files, and would not be elsewhere.
 func (w *walker) parted() {
-	if !w.layer.unprivileged() {
+	if !w.layer.parts() {
 		return
 	}
 	for _, n := range w.links.names {

@@ -200,7 +200,7 @@ func TestMounts(t *testing.T) {
 	want(t, "output", s.out.String(), "sh: 2: cannot create ro//new: Read-only file system\nro/\nb\ni\nb\nc\n")
 	want(t, "notes", r.List.Notes, []plist.Note{{
 		Kind: plist.NoteLost,
-		Text: s.dir + "/source is also mounted on " + s.dir + "/bind: what was written there is listed by the first name only",
+		Text: s.dir + "/source is also mounted on " + s.dir + "/bind: what was written there is listed by one of the names only",
 	}})
 	want(t, "changes", changes(r.List, s.dir), []string{
 		"A a:b,c=d \\ e/new", "M file", "A new\nline/new", "A noexec/new",

@@ -22,13 +22,21 @@ type layer struct {
 	lower  *os.File // before the run
 	merged *os.File // after it: the root of the overlay, which must still be alive
 
+	// mounted are the entry paths of what is mounted in lower, if that is a mirror, which
+	// shows it.
+	mounted []string
+
 	flavour
 	lies *lies // what the command was told of its files, in a user namespace; else nil
 }
 
-// unprivileged reports whether the overlay was mounted in a user namespace: it has
-// neither an index nor numbers to rely on.
-func (l *layer) unprivileged() bool { return l.lies != nil }
+// isBelieved reports whether the attributes of files may tell that they are something
+// else to the command.
+func (l *layer) isBelieved() bool { return l.lies != nil }
+
+// parts reports whether the overlay is the kernel's in a user namespace, without
+// privilege: it has neither an index nor numbers to rely on.
+func (l *layer) parts() bool { return l.lies != nil && !l.fuse }
 
 // A flavour is a kind of overlay.
 type flavour struct {

@@ -97,7 +97,7 @@ func (l *lies) close() {
 // believe makes an entry what the command believes the file to be. Who was given
 // to somebody else afterwards, whom the namespace has, is no longer root's.
 func (l *layer) believe(e *plist.Entry, inode capture.Inode) error {
-	if !l.unprivileged() {
+	if !l.isBelieved() {
 		return nil
 	}
 	o, ok := l.lies.find(key(inode))

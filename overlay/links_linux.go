@@ -66,7 +66,7 @@ func (w *walker) isCopy(n link) bool {
 // not meet, and which was not looked for since it is as it was.
 func (w *walker) leftUnmet(n link) bool {
 	l := w.links.lowers[key(n.before)]
-	return w.layer.unprivileged() && l.met < l.nlink && w.isCopy(n)
+	return w.layer.parts() && l.met < l.nlink && w.isCopy(n)
 }
 
 // changeLinks says of an entry that is as it was that its company is not.
@@ -102,5 +102,8 @@ func (w *walker) nameFirst(names []link) {
 
 // stays reports whether an entry belongs in the list.
 func (w *walker) stays(i int) bool {
+	if w.marks[i]&closed != 0 {
+		return false
+	}
 	return w.list[i].Op != plist.OpModify || w.list[i].Changed != 0 || w.marks[i]&unwritten == 0
 }

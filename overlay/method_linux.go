@@ -64,7 +64,7 @@ func run(ctx context.Context, cmd capture.Command, f flavour) (*capture.Result, 
 		defer watch.Close() //nolint:errcheck // nothing was written
 	}
 	exit, err := r.run(ctx, cmd, watch)
-	if err = r.because(err); err != nil {
+	if err = because(r.server, err); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
 	if cmd.Ended != nil {
@@ -74,7 +74,7 @@ func run(ctx context.Context, cmd capture.Command, f flavour) (*capture.Result, 
 		return nil, errors.Join(err, r.close())
 	}
 	list, tree, err := harvest(ctx, r.layers, cmd.Progress)
-	if err = r.because(err); err != nil {
+	if err = because(r.server, err); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
 	if watch != nil {
@@ -109,6 +109,11 @@ func (r *rig) run(ctx context.Context, cmd capture.Command, watch *watch) (*sand
 		Grace:       outliveGrace,
 		Term:        termGrace,
 	}
+	if r.server != nil {
+		var stop context.CancelFunc
+		ctx, stop = r.server.Within(ctx)
+		defer stop()
+	}
 	if cmd.Started != nil {
 		cmd.Started()
 	}
@@ -132,10 +137,10 @@ func (r *rig) run(ctx context.Context, cmd capture.Command, watch *watch) (*sand
 func (r *rig) otherNames(list *plist.List) []plist.Note {
 	var notes []plist.Note
 	for _, p := range r.views {
-		if slices.ContainsFunc(list.Entries, func(e plist.Entry) bool { return plist.Within(e.Path, p.twin) }) {
+		if slices.ContainsFunc(list.Entries, func(e plist.Entry) bool { return plist.Within(e.Path, p.twin) || plist.Within(e.Path, p.path) }) {
 			notes = append(notes, plist.Note{
 				Kind: plist.NoteLost,
-				Text: fmt.Sprintf("%s is also mounted on %s: what was written there is listed by the first name only", path.Join("/", p.twin), p.name()),
+				Text: fmt.Sprintf("%s is also mounted on %s: what was written there is listed by one of the names only", path.Join("/", p.twin), p.name()),
 			})
 		}
 	}

@@ -38,9 +38,11 @@ var helpers = map[string]func(args []string) int{
 	"run":   func(args []string) int { return helpRun(Method{}, args) },
 	"probe": helpProbe,
 
-	"run fuse":       func(args []string) int { return helpRun(Fuse{}, args) },
-	"rootless probe": helpRootlessProbe,
-	"rootless run":   helpRootlessRun,
+	"run fuse":   func(args []string) int { return helpRun(Fuse{}, args) },
+	"user probe": helpUserProbe,
+	"user run":   helpUserRun,
+
+	"select without overlays": helpSelect,
 }
 
 // helper describes a start of this program as one of helpers.

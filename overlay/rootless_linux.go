@@ -25,21 +25,34 @@ import (
 // This process serves the mirror, outside. Inside an agent, which is init of the
 // sandbox, makes the mounts, reads what became of them, by the ids of the
 // namespace and with the power of its root, and hands the files out.
+//
+// [Fuse] does the same for who has no privilege, with a union over FUSE in the place of
+// the overlay. It is served by a process of the sandbox's ids that is none of the
+// sandbox's, in a namespace of its own.
 type Rootless struct{}
 
 // Name returns the method's name.
 func (Rootless) Name() string { return "rootless" }
 
-// rootlessBlind is what this method does not show, or shows otherwise, beyond
-// blind.
-var rootlessBlind = []string{
-	"what is in files that the user may not read: the command can neither read nor change them",
-	"extended attributes trusted.* and security.* other than capabilities: they are refused",
-	"the rename of a directory that was there before: rename(2) fails with EXDEV, as across file systems, and so does a program that does not copy instead",
-}
-
 // Run runs the command in the sandbox and has the agent harvest the layers.
 func (Rootless) Run(ctx context.Context, cmd capture.Command) (*capture.Result, error) {
+	return runRootless(ctx, cmd, flavour{userxattr: true})
+}
+
+// rootlessBlind is what a method without privilege does not show, or shows otherwise,
+// beyond blind.
+func (f flavour) rootlessBlind() []string {
+	less := []string{
+		"what is in files that the user may not read: the command can neither read nor change them",
+		"extended attributes trusted.* and security.* other than capabilities: they are refused",
+	}
+	if !f.fuse {
+		less = append(less, "the rename of a directory that was there before: rename(2) fails with EXDEV, as across file systems, and so does a program that does not copy instead")
+	}
+	return slices.Concat(blind, less)
+}
+
+func runRootless(ctx context.Context, cmd capture.Command, f flavour) (*capture.Result, error) {
 	if cmd.Isolate == capture.IsolateContainer {
 		return nil, errors.New("--isolate=container needs --method overlay, and root")
 	}
@@ -60,21 +73,22 @@ func (Rootless) Run(ctx context.Context, cmd capture.Command) (*capture.Result, 
 	if err != nil {
 		return nil, err
 	}
-	c, exit, err := runRootless(ctx, root, cmd)
+	c, exit, err := sandboxed(ctx, root, cmd, f)
 	if err != nil {
 		return nil, rootlessError(err)
 	}
 	if cmd.Ended != nil {
 		cmd.Ended()
 	}
+	refused := c.refused() // the harvest looks for names of hard links where the command did not
 	list, err := c.harvest(ctx, cmd.Progress)
-	if err != nil {
+	if err = because(c.server, err); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
-	list.Notes = slices.Concat(c.ids.notes(), outlived(exit), c.refused(), list.Notes)
+	list.Notes = slices.Concat(c.ids.notes(), outlived(exit), refused, list.Notes)
 	return &capture.Result{
 		List: list, Tree: c, ExitCode: exit.Code,
-		Blind:  slices.Concat(blind, rootlessBlind),
+		Blind:  f.rootlessBlind(),
 		Closer: closer(c.close),
 	}, nil
 }
@@ -91,28 +105,28 @@ func rootlessError(err error) error {
 	return &capture.Unavailable{Reason: err, Hint: rootlessHint(err)}
 }
 
-// runRootless runs a command, or none, to its end. The caller closes the client.
-func runRootless(ctx context.Context, root string, cmd capture.Command) (*client, *sandbox.Exit, error) {
+// sandboxed runs a command, or none, to its end. The caller closes the client.
+func sandboxed(ctx context.Context, root string, cmd capture.Command, f flavour) (*client, *sandbox.Exit, error) {
 	ids, err := idsOf()
 	if err != nil {
 		return nil, nil, err
 	}
-	c, exit, err := ids.run(ctx, root, cmd)
+	c, exit, err := ids.run(ctx, root, cmd, f)
 	var helper *sandbox.UsersError
 	if errors.As(err, &helper) { // as in many containers
 		ids = ids.alone(err)
-		c, exit, err = ids.run(ctx, root, cmd)
+		c, exit, err = ids.run(ctx, root, cmd, f)
 	}
 	return c, exit, err
 }
 
-func (ids *ids) run(ctx context.Context, root string, cmd capture.Command) (*client, *sandbox.Exit, error) {
-	c, agent, err := newClient(root, ids)
+func (ids *ids) run(ctx context.Context, root string, cmd capture.Command, f flavour) (*client, *sandbox.Exit, error) {
+	c, agent, err := newClient(root, ids, f)
 	if err != nil {
 		return nil, nil, err
 	}
 	var order bytes.Buffer
-	o := agentOrder{Root: root, Staging: cmd.Staging, ShareRun: cmd.ShareRun, Provenance: cmd.Provenance, UIDs: ids.UIDs, GIDs: ids.GIDs}
+	o := agentOrder{Fuse: f.fuse, Root: root, Staging: cmd.Staging, ShareRun: cmd.ShareRun, Provenance: cmd.Provenance, UIDs: ids.UIDs, GIDs: ids.GIDs}
 	if err := gob.NewEncoder(&order).Encode(o); err != nil {
 		return nil, nil, errors.Join(err, agent.Close(), c.close())
 	}
@@ -126,14 +140,19 @@ func (ids *ids) run(ctx context.Context, root string, cmd capture.Command) (*cli
 	if cmd.Started != nil {
 		cmd.Started()
 	}
+	if c.server != nil {
+		var stop context.CancelFunc
+		ctx, stop = c.server.Within(ctx)
+		defer stop()
+	}
 	exit, err := sandbox.Run(ctx, plan, files)
 	if closeErr := agent.Close(); err == nil {
 		err = closeErr
 	}
-	if err != nil {
+	c.exit = exit
+	if err = because(c.server, err); err != nil {
 		return nil, nil, errors.Join(err, c.close())
 	}
-	c.exit = exit
 	return c, exit, nil
 }
 
@@ -143,6 +162,7 @@ type client struct {
 	root   string
 	socket *os.File
 	exit   *sandbox.Exit // whose init the agent is
+	server *fuse.Server  // of the agent's unions; nil if they are the kernel's
 
 	served chan struct{} // closed when mirror and err are set
 	mirror *fuse.Mirror
@@ -150,15 +170,25 @@ type client struct {
 }
 
 // newClient returns a client, which waits for the agent's mirror, and the agent's
-// end of its socket.
-func newClient(root string, ids *ids) (*client, *os.File, error) {
+// end of its socket, in which there is the server of its unions.
+func newClient(root string, ids *ids, f flavour) (*client, *os.File, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("socketpair: %w", err)
 	}
 	c := &client{ids: ids, root: root, socket: os.NewFile(uintptr(pair[0]), "agent"), served: make(chan struct{})}
+	agent := os.NewFile(uintptr(pair[1]), "agent's socket")
+	if f.fuse {
+		// One of its own: a child of init's would be waited for and killed with the command.
+		if c.server, err = fuse.StartServer(ids.Start); err == nil {
+			err = sendMessage(c.socket, &agentMessage{Kind: giveServer}, c.server.Socket())
+		}
+	}
 	go c.serveMirror()
-	return c, os.NewFile(uintptr(pair[1]), "agent's socket"), nil
+	if err != nil {
+		return nil, nil, errors.Join(err, agent.Close(), c.close())
+	}
+	return c, agent, nil
 }
 
 // serveMirror waits for the descriptor of the agent's mount, and serves it.
@@ -246,6 +276,9 @@ func (c *client) close() error {
 	err = errors.Join(err, c.socket.Close())
 	if c.exit != nil {
 		err = errors.Join(err, c.exit.Wait())
+	}
+	if c.server != nil { // whose mounts init has let go of
+		err = errors.Join(err, c.server.Close())
 	}
 	return err
 }

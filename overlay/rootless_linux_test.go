@@ -12,6 +12,9 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -29,31 +32,48 @@ var aboutIDs = []string{
 	"access control lists", "another user", "chroot", "tar(1)",
 }
 
+// aboutNames are the scenes that a union over FUSE gets right in a user namespace, too,
+// and an overlay of the kernel does not.
+var aboutNames = []string{
+	"directories exchanged", "a directory renamed", "a directory there and back", "one of three names renamed and written",
+	"metadata through one name", "links, a rename and metadata", "replaced below a renamed directory", "moved aside and partly back",
+	"a deep tree", "a mapping made before the first write", "copied by the kernel",
+}
+
 // TestRootlessSuite performs the scenes as an ordinary user with subordinate ids,
 // as one without, and as root. What they are judged by, root does and sees.
 func TestRootlessSuite(t *testing.T) {
-	some := aboutIDs
+	some, aboutUnions := aboutIDs, slices.Concat(aboutIDs, aboutNames)
 	if *all {
-		some = nil
+		some, aboutUnions = nil, nil
 	}
-	t.Run("user", func(t *testing.T) { capturetest.Run(t, byUser{as: "user"}) })
-	t.Run("alone", func(t *testing.T) { capturetest.RunSome(t, byUser{as: "alone"}, some) })
+	t.Run("user", func(t *testing.T) { capturetest.Run(t, byUser{Rootless{}, "user"}) })
+	t.Run("alone", func(t *testing.T) { capturetest.RunSome(t, byUser{Rootless{}, "alone"}, some) })
 	t.Run("root", func(t *testing.T) { capturetest.RunSome(t, Rootless{}, some) })
+	t.Run("fuse", func(t *testing.T) { capturetest.RunSome(t, byUser{Fuse{}, "user"}, aboutUnions) })
+	t.Run("fuse alone", func(t *testing.T) { capturetest.RunSome(t, byUser{Fuse{}, "alone"}, some) })
 }
 
-// byUser is the method Rootless, used by an ordinary user in a process of its own.
+// byUser is a method that is used by an ordinary user in a process of its own.
 type byUser struct {
-	Rootless
+	capture.Method
 	as string // "user", or "alone" without subordinate ids
 }
 
 // Name is the name in the scenes.
 func (m byUser) Name() string {
-	if m.as == "alone" {
-		return "rootless, one id"
+	name := m.Method.Name()
+	if name == "fuse" {
+		name += ", user"
 	}
-	return "rootless"
+	if m.as == "alone" {
+		name += ", one id"
+	}
+	return name
 }
+
+// methodsByName are those that a user's process is asked for.
+var methodsByName = map[string]capture.Method{"rootless": Rootless{}, "fuse": Fuse{}}
 
 // start starts this program as the user.
 func (m byUser) start(ctx context.Context, help string, in io.Reader, stdout, stderr io.Writer) error {
@@ -61,7 +81,7 @@ func (m byUser) start(ctx context.Context, help string, in io.Reader, stdout, st
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "../scripts/as-user", exe)
+	cmd := exec.CommandContext(ctx, "../scripts/as-user", exe, m.Method.Name())
 	cmd.Env = append(os.Environ(), "OVERLAY_TEST_HELP="+help)
 	if m.as == "alone" {
 		cmd.Env = append(cmd.Env, "AS_USER=alone")
@@ -73,14 +93,15 @@ func (m byUser) start(ctx context.Context, help string, in io.Reader, stdout, st
 
 func (m byUser) Probe(ctx context.Context) error {
 	var out bytes.Buffer
-	if err := m.start(ctx, "rootless probe", nil, &out, &out); err != nil {
+	if err := m.start(ctx, "user probe", nil, &out, &out); err != nil {
 		return errors.New(out.String())
 	}
 	return nil
 }
 
-func helpRootlessProbe([]string) int {
-	if err := (Rootless{}).Probe(context.Background()); err != nil {
+// helpUserProbe probes the method of that name.
+func helpUserProbe(args []string) int {
+	if err := methodsByName[args[0]].Probe(context.Background()); err != nil {
 		fmt.Println(err)
 		return 1
 	}
@@ -113,7 +134,7 @@ func (m byUser) Run(ctx context.Context, cmd capture.Command) (*capture.Result, 
 		return nil, err
 	}
 	var r userResult
-	if err := m.start(ctx, "rootless run", &in, &out, os.Stderr); err != nil {
+	if err := m.start(ctx, "user run", &in, &out, os.Stderr); err != nil {
 		return nil, err
 	}
 	if err := gob.NewDecoder(&out).Decode(&r); err != nil {
@@ -134,9 +155,9 @@ func enterable(dir string) {
 	}
 }
 
-// helpRootlessRun runs the command that it reads about, and writes what became of
-// it.
-func helpRootlessRun([]string) int {
+// helpUserRun runs the command that it reads about by the method of that name, and
+// writes what became of it.
+func helpUserRun(args []string) int {
 	var o userOrder
 	if err := gob.NewDecoder(os.Stdin).Decode(&o); err != nil {
 		panic(err)
@@ -144,7 +165,7 @@ func helpRootlessRun([]string) int {
 	var r userResult
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
 	defer stop()
-	if err := r.run(ctx, o); err != nil {
+	if err := r.run(ctx, methodsByName[args[0]], o); err != nil {
 		r = userResult{Err: err.Error()}
 	}
 	if err := gob.NewEncoder(os.Stdout).Encode(r); err != nil {
@@ -153,8 +174,8 @@ func helpRootlessRun([]string) int {
 	return 0
 }
 
-func (r *userResult) run(ctx context.Context, o userOrder) error {
-	got, err := (Rootless{}).Run(ctx, capture.Command{
+func (r *userResult) run(ctx context.Context, m capture.Method, o userOrder) error {
+	got, err := m.Run(ctx, capture.Command{
 		Args: o.Args, Env: o.Env, Dir: o.Dir, Root: o.Root, Staging: o.Stage, NoNetwork: o.NoNetwork, ShareRun: o.ShareRun,
 		Stdout: os.Stderr, Stderr: os.Stderr,
 	})
@@ -179,6 +200,32 @@ func (r *userResult) run(ctx context.Context, o userOrder) error {
 		}
 	}
 	return got.Close()
+}
+
+// What the user may not read can neither be read inside, and that is told; what takes its
+// place is captured.
+func TestUserClosed(t *testing.T) {
+	for _, m := range []capture.Method{Rootless{}, Fuse{}} {
+		t.Run(m.Name(), func(t *testing.T) {
+			s := newScene(t, script(`
+				if cat secret; then echo read; fi
+				echo 2 >new; mv new replaced; mv dir moved || mv dir/* .`)...)
+			s.cmd.Staging, s.method = "", byUser{m, "user"}
+			shell(t, s.dir, "mkdir -p dir/closed; echo 1 >dir/closed/x; echo 1 >secret; echo 1 >replaced; cp secret dir; chmod -R go= secret replaced dir/*")
+			r := s.run()
+			list := changes(r.List, s.dir)
+			if strings.Contains(s.out.String(), "read") || !slices.Contains(list, "M replaced") {
+				t.Errorf("%s: changes %q", s.out.String(), list)
+			}
+			for _, name := range []string{"secret", "dir/closed"} {
+				if !slices.ContainsFunc(r.List.Notes, func(n plist.Note) bool {
+					return n.Kind == plist.NoteHole && strings.Contains(n.Text, strconv.Quote(s.dir+"/"+name))
+				}) {
+					t.Errorf("no word of %s: %v", name, r.List.Notes)
+				}
+			}
+		})
+	}
 }
 
 // memory is a tree.

@@ -53,6 +53,33 @@ func (s *survey) rootlessLayout(opt choices, mirror string) ([]site, []plist.Not
 	return l.sites, l.notes
 }
 
+// mounted are the entry paths of the root and of what is mounted in it.
+func (s *survey) mounted() []string {
+	paths := []string{"."}
+	for _, m := range s.mounts {
+		if path, ok := below(m.point, s.root); ok {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// twins are what of the root is mounted at a second place in it.
+func (s *survey) twins() []site {
+	l := &layouter{survey: s}
+	device, part := s.partOf(s.root)
+	l.add(site{path: ".", how: overlaid, device: device, part: part})
+	for _, m := range s.mounts {
+		p := site{how: bound}
+		var ok bool
+		if p.path, ok = below(m.point, s.root); ok && m.err == nil && !pseudo[m.fstype] && p.setFile(m) {
+			l.add(p)
+		}
+	}
+	l.findTwins()
+	return slices.DeleteFunc(l.sites, func(p site) bool { return p.twin == "" })
+}
+
 // addRunOf adds /run: a new one, or the host's.
 func (l *layouter) addRunOf(run, mirror string) {
 	if !l.opt.shareRun {

@@ -14,7 +14,11 @@ import (
 
 // Probe builds the whole sandbox and runs nothing in it.
 func (Rootless) Probe(ctx context.Context) error {
-	c, _, err := runRootless(ctx, "/", capture.Command{})
+	return probeRootless(ctx, flavour{userxattr: true})
+}
+
+func probeRootless(ctx context.Context, f flavour) error {
+	c, _, err := sandboxed(ctx, "/", capture.Command{}, f)
 	if err == nil {
 		err = c.close()
 	}

@@ -19,7 +19,10 @@ func (w *walker) settle(ctx context.Context, done func(n int)) error {
 		defer merged.close()
 		defer lower.close()
 		for i := from; i < to; i++ {
-			if err := w.settleEntry(i, &merged, &lower); err != nil {
+			err := w.settleEntry(i, &merged, &lower)
+			if w.isClosed(err) {
+				w.marks[i] |= closed
+			} else if err != nil {
 				return fmt.Errorf("harvest %q: %w", w.list[i].Path, err)
 			}
 		}
@@ -49,6 +52,9 @@ func (w *walker) settleEntry(i int, merged, lower *opener) error {
 		return err
 	}
 	before, err := lower.digest(path, e.Size)
+	if w.isClosed(err) { // and what can be read is another
+		err = nil
+	}
 	if before != e.Digest {
 		e.Changed |= plist.ChangedContent
 	}

@@ -42,16 +42,25 @@ func (t *tree) Open(path string) (plist.File, error) {
 func (t *tree) openFile(path string) (*os.File, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	i := t.layerOf(path)
+	if i < 0 {
+		return nil, &os.PathError{Op: "open", Path: path, Err: os.ErrNotExist}
+	}
+	fd, err := t.openers[i].open(t.layers[i].inside(path))
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// layerOf is the number of the layer that an entry path is on; -1 if it is on none.
+func (t *tree) layerOf(path string) int {
 	for i := len(t.layers) - 1; i >= 0; i-- {
-		if l := &t.layers[i]; plist.Within(path, l.path) {
-			fd, err := t.openers[i].open(l.inside(path))
-			if err != nil {
-				return nil, &os.PathError{Op: "open", Path: path, Err: err}
-			}
-			return os.NewFile(uintptr(fd), path), nil
+		if plist.Within(path, t.layers[i].path) {
+			return i
 		}
 	}
-	return nil, &os.PathError{Op: "open", Path: path, Err: os.ErrNotExist}
+	return -1
 }
 
 // Close closes what the tree has opened for itself.

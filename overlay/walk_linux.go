@@ -44,6 +44,7 @@ const (
 	compare   mark = 1 << iota // was there before in the same size: compare the bytes
 	unwritten                  // not in upper, or the same inode copied up: an entry only if something differs
 	laterName                  // a new name of an inode that is in the list already: do not open it again
+	closed                     // its content may not be read
 	bare                       // new: what of its attributes is to be had by opening it is not read yet
 )
 
@@ -88,6 +89,10 @@ func (w *walker) dir(ctx context.Context, dir string, at place) error {
 		return err
 	}
 	names, err := w.names(at)
+	if w.isClosed(err) {
+		w.noteClosed(dir)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("harvest %q: %w", dir, err)
 	}
@@ -162,10 +167,10 @@ func (w *walker) look(f *finding, at place) (err error) {
 	}
 	if at.merged {
 		read := capture.Lstat
-		if f.before == nil && !w.layer.unprivileged() {
+		if f.before == nil && !w.layer.isBelieved() {
 			read = capture.LstatQuick // settle will open it
 		}
-		if f.after, err = lstat(w.merged, f.name, read); err != nil {
+		if f.after, err = w.lstat(w.merged, f.name, read); err != nil {
 			return err
 		}
 		if f.after != nil {
@@ -175,7 +180,7 @@ func (w *walker) look(f *finding, at place) (err error) {
 		}
 	}
 	f.written = !at.whole
-	if at.whole && at.upper && f.after != nil && (f.before != nil || w.layer.unprivileged()) {
+	if at.whole && at.upper && f.after != nil && (f.before != nil || w.layer.parts()) {
 		upper, err := kind(w.upper, f.name)
 		if err != nil {
 			return err
@@ -186,7 +191,7 @@ func (w *walker) look(f *finding, at place) (err error) {
 		return nil
 	}
 	f.after.copiedUp = f.before != nil && sameIno(f.before.Ino, f.after.Ino)
-	if w.layer.unprivileged() && f.written && !f.after.is(fs.ModeDir) {
+	if w.layer.parts() && f.written && !f.after.is(fs.ModeDir) {
 		return w.identify(f)
 	}
 	return nil
@@ -204,7 +209,7 @@ func sameIno(lower, merged uint64) bool {
 // record adds the entry of a name, if it has one.
 func (w *walker) record(f *finding, at place) error {
 	if f.before != nil && !f.before.is(fs.ModeDir) && !f.before.is(fs.ModeSocket) {
-		w.links.met(f.before.Inode)
+		w.links.met(f.path, f.before.Inode)
 	}
 	if f.after.is(fs.ModeSocket) {
 		w.loseSocket(f)
@@ -217,7 +222,7 @@ func (w *walker) record(f *finding, at place) error {
 	case f.before == nil:
 		f.after.Op, f.after.Path = plist.OpAdd, f.path
 		m := bare
-		if w.layer.unprivileged() {
+		if w.layer.isBelieved() {
 			m = 0 // look has read all, since the attributes may tell that it is something else
 		}
 		w.addFile(nil, f.after, m)
@@ -243,7 +248,7 @@ func (w *walker) loseSocket(f *finding) {
 
 // modified adds the entry of what is there before and after, as the same type.
 func (w *walker) modified(f *finding, at place) error {
-	before, err := lstat(w.lower, f.name, capture.Lstat)
+	before, err := w.lstat(w.lower, f.name, capture.Lstat)
 	if err == nil {
 		err = w.layer.believe(&before.Entry, before.Inode)
 	}
@@ -294,9 +299,13 @@ func (w *walker) add(e plist.Entry, m mark) {
 func (w *walker) descend(ctx context.Context, f *finding, at place) error {
 	next := place{lower: f.before.is(fs.ModeDir), merged: f.after.is(fs.ModeDir), whole: at.whole}
 	both := next.lower && next.merged
-	next.upper = f.written && next.merged && (both || w.layer.unprivileged()) // where merged has a directory, upper has one or nothing
+	next.upper = f.written && next.merged && (both || w.layer.parts()) // where merged has a directory, upper has one or nothing
 	next.whole = at.whole || !both
 	err := w.move(f.name, next)
+	if w.isClosed(err) {
+		w.noteClosed(f.path)
+		return nil
+	}
 	if err == nil && !next.whole {
 		next.whole, err = w.layer.isReplaced(w.upper)
 	}
@@ -328,7 +337,7 @@ func (w *walker) expect(at place) error {
 			continue
 		}
 		n, err := tree.countBelow()
-		if err != nil {
+		if err != nil && !w.isClosed(err) {
 			return err
 		}
 		w.list, w.marks = slices.Grow(w.list, n), slices.Grow(w.marks, n)
@@ -336,7 +345,9 @@ func (w *walker) expect(at place) error {
 	return nil
 }
 
+// move has all cursors go to a directory, or none.
 func (w *walker) move(name string, to place) error {
+	var moved []*cursor
 	for _, tree := range []struct {
 		there bool
 		*cursor
@@ -345,15 +356,24 @@ func (w *walker) move(name string, to place) error {
 			continue
 		}
 		if err := tree.cursor.move(name); err != nil {
+			for _, c := range moved {
+				if err := c.move(".."); err != nil {
+					return err
+				}
+			}
 			return err
 		}
+		moved = append(moved, tree.cursor)
 	}
 	return nil
 }
 
 // lstat reads about a name; nil if there is no such name.
-func lstat(at cursor, name string, read func(dir int, name string) (plist.Entry, capture.Inode, error)) (*file, error) {
+func (w *walker) lstat(at cursor, name string, read func(dir int, name string) (plist.Entry, capture.Inode, error)) (*file, error) {
 	e, inode, err := read(at.fd, name)
+	if w.isClosed(err) {
+		e, inode, err = capture.LstatQuick(at.fd, name)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -99,10 +99,16 @@ func (m *Mirror) inode(st *unix.Stat_t) uint64 {
 
 func (m *Mirror) device(dev uint64) uint64 {
 	if _, ok := m.devices[dev]; !ok {
-		m.devices[dev] = uint64(len(m.devices)) << 48
+		m.devices[dev] = uint64(len(m.devices)) << deviceShift
 	}
 	return m.devices[dev]
 }
+
+const deviceShift = 48
+
+// DeviceOf is the number, among all that a mirror shows, of the device that a file of it
+// is on, by the file's number.
+func DeviceOf(ino uint64) uint64 { return ino >> deviceShift }
 
 // attr says what is shown of a file.
 func (m *Mirror) attr(st *unix.Stat_t, out *gofuse.Attr) {

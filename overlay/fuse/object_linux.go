@@ -440,7 +440,7 @@ func (u *Union) lookup(parent uint64, name string, held bool) (*object, *unix.St
 	if err != nil || o == nil {
 		return nil, f.st(), err
 	}
-	if o.shared != nil && o.shared.upper != nil && f.upper == nil {
+	if o.upper != nil && f.upper == nil { // by another name
 		err = u.stat(o, &f.lowerSt)
 	}
 	return o, f.st(), err

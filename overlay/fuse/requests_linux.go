@@ -151,20 +151,25 @@ func (m *Mirror) Lseek(_ <-chan struct{}, in *gofuse.LseekIn, out *gofuse.LseekO
 const fsGetXattr = 0x801c581f
 
 // Ioctl answers the two that read inode flags, which the kernel asks for an
-// overlay: an int, and a struct fsxattr (fs/fuse/ioctl.c, fuse_fileattr_get).
+// overlay: an int, and a struct fsxattr (fs/fuse/ioctl.c, fuse_fileattr_get). What who
+// serves it may not read has none.
 func (m *Mirror) Ioctl(_ <-chan struct{}, in *gofuse.IoctlIn, _ []byte, _ *gofuse.IoctlOut, buf []byte) gofuse.Status {
 	n := m.node(in.NodeId)
 	size := map[uint32]int{unix.FS_IOC_GETFLAGS: 4, fsGetXattr: 28}[in.Cmd]
 	if n == nil || size == 0 || len(buf) < size {
 		return gofuse.Status(unix.ENOTTY)
 	}
-	return m.status(n, m.open(n, 0, func(fd int) error {
+	err := m.open(n, 0, func(fd int) error {
 		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(in.Cmd), uintptr(unsafe.Pointer(&buf[0])))
 		if errno != 0 {
 			return errno
 		}
 		return nil
-	}))
+	})
+	if err == unix.EACCES { // nobody has asked for content yet
+		return gofuse.Status(unix.ENOTTY)
+	}
+	return m.status(n, err)
 }
 
 // StatFs tells the room on the file system that a node really is on.

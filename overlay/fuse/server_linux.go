@@ -1,6 +1,7 @@
 package fuse
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -28,17 +29,20 @@ func init() {
 	}
 }
 
-// A Server is a process that serves unions. It ends when its starter does, or closes
-// it.
+// A Server is a process that serves unions. It ends when nobody is left who could ask
+// it, or its starter closes it.
 type Server struct {
 	socket *os.File
-	cmd    *exec.Cmd
+	cmd    *exec.Cmd     // nil if another process started it
 	ended  chan struct{} // closed once err is set
 	err    error
 }
 
-// StartServer starts a server that serves nothing yet.
-func StartServer() (*Server, error) {
+// ReachServer returns a server that another process has started, by its [Server.Socket].
+func ReachServer(socket *os.File) *Server { return &Server{socket: socket} }
+
+// StartServer has a server started, which serves nothing yet.
+func StartServer(start func(*exec.Cmd) error) (*Server, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("socketpair: %w", err)
@@ -52,7 +56,7 @@ func StartServer() (*Server, error) {
 		// A terminal's signals are for the command.
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}
-	if err := s.cmd.Start(); err != nil {
+	if err := start(s.cmd); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the server of the union: %w", err), s.socket.Close())
 	}
 	go func() {
@@ -61,6 +65,9 @@ func StartServer() (*Server, error) {
 	}()
 	return s, nil
 }
+
+// Socket is how other processes reach the server.
+func (s *Server) Socket() *os.File { return s.socket }
 
 // Add has the server serve one more union, whose descriptors stay the caller's.
 func (s *Server) Add(dev *os.File, opt UnionOptions) error {
@@ -83,14 +90,33 @@ func (s *Server) Add(dev *os.File, opt UnionOptions) error {
 	return nil
 }
 
-// Err returns why the server has ended; nil if it has not.
+// Err returns why the server has ended; nil if it has not, or another process started
+// it. Who has seen a union fail because of its end is told of that: a process that ends
+// closes its lowest descriptors first, and so the socket before any union's.
 func (s *Server) Err() error {
-	select {
-	case <-s.ended:
-		return s.broken(nil)
-	default:
+	poll := []unix.PollFd{{Fd: int32(s.socket.Fd()), Events: unix.POLLRDHUP}}
+	_, err := unix.Poll(poll, 0)
+	for err == unix.EINTR {
+		_, err = unix.Poll(poll, 0)
+	}
+	if s.cmd == nil || err == nil && poll[0].Revents&(unix.POLLHUP|unix.POLLRDHUP) == 0 {
 		return nil
 	}
+	<-s.ended
+	return s.broken(err)
+}
+
+// Within returns a context that ends with the server, too.
+func (s *Server) Within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-s.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 func (s *Server) broken(err error) error {
@@ -102,8 +128,12 @@ func (s *Server) broken(err error) error {
 	}
 }
 
-// Close ends the server, and waits for it. What is still mounted then is dead.
+// Close ends the server if this process started it, and waits for it. What is still
+// mounted then is dead.
 func (s *Server) Close() error {
+	if s.cmd == nil {
+		return s.socket.Close()
+	}
 	err := s.cmd.Process.Kill()
 	if errors.Is(err, os.ErrProcessDone) {
 		err = nil

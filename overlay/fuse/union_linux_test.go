@@ -38,7 +38,7 @@ func (l *layers) mount(t *testing.T, on string) *Server {
 		t.Cleanup(func() { f.Close() })
 		return f
 	}
-	s, err := StartServer()
+	s, err := StartServer((*exec.Cmd).Start)
 	if err != nil {
 		t.Fatal(err)
 	}
