@@ -50,8 +50,8 @@ stress: # the journal of --method seccomp: 20 rounds of 100,000 operations, kill
 	go test -count=1 -timeout 5h -run 'Stress|Crash|PowerCut|RandomVerbs' ./trace \
 		-args -operations 100000 -stress-rounds 20 -rounds 100 -every 1 -cut-every 1
 
-nasty: setup build # the nasty cases, if they are beside the repository; METHOD=hashdiff by that method
-	METHOD=$(METHOD) e2e/nasty.sh ./sandbox-install
+nasty: setup build # the nasty cases, if they are beside the repository; METHOD=hashdiff by that method, AS_USER=porter by an ordinary user
+	METHOD=$(METHOD) AS_USER=$(AS_USER) e2e/nasty.sh ./sandbox-install
 
 judge: # the union of --method fuse, by the suites that are in SUITES
 	scripts/judge-union $(SUITES)

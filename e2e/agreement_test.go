@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestAgreement is law L3 on real installers: fuse, hashdiff and seccomp make the same
-// list and the same tarball as overlay, byte for byte, in a copy of a root and on a live
-// system, which is afterwards what it was.
+// TestAgreement is law L3 on real installers: fuse, hashdiff and seccomp, and rootless and
+// fuse as an ordinary user, make the same list and the same tarball as overlay, byte for
+// byte, in a copy of a root and on a live system, which is afterwards what it was.
 func TestAgreement(t *testing.T) {
 	require(t, "root", "overlay", "debian", "judges")
 	for _, in := range installers {
@@ -52,6 +52,13 @@ func testAgreement(t *testing.T, in installer) {
 	}
 	same("fuse", inRoot("fuse"))
 	same("hashdiff in a copy of the root", inRoot("hashdiff"))
+	if !in.secrets {
+		for _, method := range []string{"rootless", "fuse"} {
+			same(method+" as an ordinary user", capture(func(out string) *exec.Cmd {
+				return asUser(t, "", base, out, in.at(in.install), append(flags, "--method", method)...)
+			}))
+		}
+	}
 
 	before := takePicture(t, base).elsewhere() // what is put back may have another inode
 	for method, more := range map[string][]string{"hashdiff": {"--roll-back"}, "seccomp": nil} {

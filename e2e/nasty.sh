@@ -1,8 +1,8 @@
 #!/bin/sh
 # nasty.sh BINARY [CASE...]: runs the nasty cases, small installs that capture
 # tools get wrong, on sandbox-install, and prints what each got wrong and how
-# many are right. METHOD in the environment names the capture method. The cases are
-# kept beside this repository; each run gets a Debian root of its own.
+# many are right. METHOD in the environment names the capture method; with AS_USER an
+# ordinary user of that name captures what root has prepared. The cases are kept beside this repository; each run gets a Debian root of its own.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 corpus=${SANDBOX_INSTALL_SHARED:-$here/../../shared}/corpus/nasty
@@ -27,10 +27,11 @@ trap 'exit 1' INT TERM
 cp -a "$image" "$work/root"
 cp -r "$corpus" "$work/nasty"
 chmod -R u+w "$work/nasty"
-{ echo "method=${METHOD:-auto}"; cat "$here/ours.sh"; } >"$work/nasty/adapters/ours.sh"
+{ echo "method=${METHOD:-auto} user=${AS_USER:-}"; cat "$here/ours.sh"; } >"$work/nasty/adapters/ours.sh"
 
 bin=$work/root/usr/local/bin
 cp "$binary" "$bin/sandbox-install"
+[ -z "${AS_USER:-}" ] || chroot "$work/root" useradd --create-home "$AS_USER" # with subordinate ids
 cc -O1 -o "$bin/nc" "$corpus/helpers/nc.c"
 cc -O1 -static -o "$bin/nc-static" "$corpus/helpers/nc.c"
 cc -m32 -O1 -nostdlib -static -fno-pie -no-pie -fno-stack-protector -o "$bin/i386" "$corpus/helpers/i386.c"

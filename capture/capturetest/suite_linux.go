@@ -49,8 +49,12 @@ type Scene struct {
 
 // except returns why a method can not get the scene right; "" if it must.
 func (s *Scene) except(method string) string {
-	family, _, _ := strings.Cut(method, ",")
-	return cmp.Or(s.Except[method], s.Except[family])
+	why := s.Except[method]
+	for i := strings.LastIndex(method, ","); why == "" && i >= 0; i = strings.LastIndex(method, ",") {
+		method = method[:i]
+		why = s.Except[method]
+	}
+	return why
 }
 
 // Why a method without privilege can not get a scene right, be it an overlay in a user
@@ -60,6 +64,11 @@ const (
 	noIndex    = "without privilege an overlay has no index: the names of a file that was there before part at its first change, and a note says so"
 	noTrusted  = "without privilege nobody has attributes trusted.*, or security.* but for capabilities"
 	noOthers   = "there is but one id inside, and nobody else to become"
+	noInherit  = "a group that is only believed is not inherited by what is made in its directory"
+	noOwner    = "what copies a file sees that root owns it, and not who is believed to"
+	noClosed   = "what is closed to the user outside can not be read inside"
+	noFlags    = "only real root sets these flags"
+	noHandles  = "without privilege there are no file handles (open_by_handle_at(2))"
 	noDeep     = "a path with that of the staging directory before it must be shorter than PATH_MAX"
 )
 
@@ -108,6 +117,11 @@ func RunSome(t *testing.T, m capture.Method, names []string) {
 	need.Root(t)
 	if err := m.Probe(t.Context()); err != nil {
 		need.Lacks(t, m.Name(), err)
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(scenes, func(s Scene) bool { return s.Name == name }) {
+			t.Errorf("no scene %q", name)
+		}
 	}
 	chosen := 0
 	for _, s := range scenes {
