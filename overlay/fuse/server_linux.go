@@ -173,7 +173,12 @@ func serve() error {
 			return err
 		}
 		if u != nil {
-			unions.Go(u.server.Serve)
+			unions.Go(func() {
+				if err := u.device.serve(); err != nil {
+					fmt.Fprintln(os.Stderr, "sandbox-install: union:", err)
+					os.Exit(1)
+				}
+			})
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"strconv"
 	"sync"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
@@ -29,7 +28,7 @@ type UnionOptions struct {
 type Union struct {
 	gofuse.RawFileSystem
 	opt        UnionOptions
-	server     *gofuse.Server
+	device     *device
 	root       *object
 	work       int
 	tmp, index place          // directories in work
@@ -81,18 +80,17 @@ func newUnion(dev *os.File, opt UnionOptions) (*Union, error) {
 	if err != nil {
 		return nil, err
 	}
-	u.server, err = gofuse.NewServer(u, "/dev/fd/"+strconv.Itoa(fd), &gofuse.MountOptions{
+	u.device, err = newDevice(fd, gofuse.NewProtocolServer(u, &gofuse.MountOptions{
 		MaxWrite:                 1 << 20,
 		EnableAcl:                true,
 		EnableSymlinkCaching:     true,
 		ExplicitDataCacheControl: true,
-		DisableSplice:            true, // for small files it takes longer
 		ExtraCapabilities:        gofuse.CAP_DONT_MASK | gofuse.CAP_HANDLE_KILLPRIV_V2 | gofuse.CAP_SETXATTR_EXT | gofuse.CAP_IOCTL_DIR,
 		// A file that is passed through to its lower would still be when it has been
 		// copied up.
 		DisabledCapabilities: gofuse.CAP_PASSTHROUGH,
 		Logger:               log.New(os.Stderr, "sandbox-install: union: ", 0),
-	})
+	}))
 	if err != nil {
 		return nil, fmt.Errorf("serve a union: %w", err)
 	}
