@@ -144,15 +144,23 @@ func (u *Union) GetXAttr(_ <-chan struct{}, header *gofuse.InHeader, name string
 	if o == nil {
 		return 0, stale
 	}
-	err := u.path(o, func(path string, follow bool) error {
-		get := unix.Lgetxattr
-		if follow {
-			get = unix.Getxattr
-		}
-		n, err := get(path, u.kept(name), dest)
+	get := func(fd int) error {
+		n, err := unix.Fgetxattr(fd, u.kept(name), dest)
 		size = uint32(max(n, 0))
 		return err
-	})
+	}
+	err, open := u.files.useOpen(o, get)
+	if !open {
+		err = u.path(o, func(path string, follow bool) error {
+			get := unix.Lgetxattr
+			if follow {
+				get = unix.Getxattr
+			}
+			n, err := get(path, u.kept(name), dest)
+			size = uint32(max(n, 0))
+			return err
+		})
+	}
 	if err == unix.ERANGE { // too little room; how much is wanted, the kernel asks with none
 		return 0, gofuse.ERANGE
 	}
@@ -237,6 +245,7 @@ func (u *Union) changeXattr(id uint64, change func(o *object, path string, follo
 	if err := u.raise(o, false); err != nil {
 		return status(err)
 	}
+	o.defaultACL = 0
 	return status(u.path(o, func(path string, follow bool) error { return change(o, path, follow) }))
 }
 

@@ -17,6 +17,7 @@ type blank struct {
 	target string // of a symlink
 	from   *object
 	caller gofuse.Caller
+	fd     int // of a regular file that was made
 }
 
 // Mknod makes a file that is no directory. A character device 0:0 is refused: it
@@ -61,19 +62,17 @@ func (u *Union) make(parent uint64, name string, b *blank, out *gofuse.EntryOut)
 	if p == nil {
 		return stale
 	}
-	o, err := u.makeIn(p, name, b)
-	if err != nil {
-		return status(err)
-	}
 	var st unix.Statx_t
-	if err := u.stat(o, &st); err != nil {
+	o, err := u.makeIn(p, name, b, &st)
+	if err != nil {
 		return status(err)
 	}
 	u.answer(o, &st, out)
 	return gofuse.OK
 }
 
-func (u *Union) makeIn(p *object, name string, b *blank) (*object, error) {
+// makeIn makes it in a directory, and tells its attributes.
+func (u *Union) makeIn(p *object, name string, b *blank, st *unix.Statx_t) (*object, error) {
 	if p.protected&unix.STATX_ATTR_IMMUTABLE != 0 || b.from != nil && b.from.protected != 0 {
 		return nil, unix.EPERM
 	}
@@ -85,6 +84,7 @@ func (u *Union) makeIn(p *object, name string, b *blank) (*object, error) {
 			return nil, err
 		}
 	}
+	b.mask(u, p)
 	err := u.in(p.upper, func(dir int) error {
 		err := u.fill(dir, name, b)
 		if err != unix.EEXIST {
@@ -107,7 +107,7 @@ func (u *Union) makeIn(p *object, name string, b *blank) (*object, error) {
 		return nil, err
 	}
 	if b.from == nil {
-		return u.fresh(p, name)
+		return u.fresh(p, name, b, st)
 	}
 	f, err := u.find(p, name)
 	if err != nil {
@@ -116,22 +116,41 @@ func (u *Union) makeIn(p *object, name string, b *blank) (*object, error) {
 	if b.from.shared != nil {
 		b.from.shared.names++
 	}
-	return u.meet(p, name, f, true)
+	o, err := u.meet(p, name, f, true)
+	if err != nil {
+		return nil, err
+	}
+	return o, u.stat(o, st)
 }
 
-// fresh makes the object of what was just made: there is nothing to be known of it.
-func (u *Union) fresh(p *object, name string) (*object, error) {
+// fresh makes the object of what was just made: there is nothing to be known of it. A
+// regular file is open already, and stays so: it will be written.
+func (u *Union) fresh(p *object, name string, b *blank, st *unix.Statx_t) (*object, error) {
 	o := &object{upper: &place{p.upper, name}, orphan: -1}
-	return o, u.introduce(o, p, name)
+	if !b.isRegular() {
+		return o, u.introduce(o, p, name, st)
+	}
+	opened := u.files.insert(o, b.fd)
+	defer u.files.release(opened)
+	if err := statx(b.fd, "", unix.AT_EMPTY_PATH, st); err != nil {
+		return nil, err
+	}
+	u.enter(o, p, name, st)
+	return o, nil
 }
 
 // introduce has the kernel know a new object.
-func (u *Union) introduce(o, parent *object, name string) error {
-	var st unix.Statx_t
-	if err := u.stat(o, &st); err != nil {
+func (u *Union) introduce(o, parent *object, name string, st *unix.Statx_t) error {
+	if err := u.stat(o, st); err != nil {
 		return err
 	}
-	o.key = keyOf(&st)
+	u.enter(o, parent, name, st)
+	return nil
+}
+
+// enter gives a new object its numbers.
+func (u *Union) enter(o, parent *object, name string, st *unix.Statx_t) {
+	o.key = keyOf(st)
 	o.upperKey, o.typ, o.ino = o.key, o.key.typ, u.number(o.key)
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -141,7 +160,6 @@ func (u *Union) introduce(o, parent *object, name string) error {
 	if parent != nil {
 		u.setName(o, parent, name)
 	}
-	return nil
 }
 
 // fill makes what is wanted in a directory of upper.
@@ -155,21 +173,26 @@ func (u *Union) fill(dir int, name string, b *blank) (err error) {
 			return unix.Linkat(from, base, dir, name, flags)
 		})
 	}
-	mode := b.masked(dir)
 	switch b.mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		const flags = unix.O_RDWR | unix.O_CREAT | unix.O_EXCL | unix.O_CLOEXEC
+		b.fd, err = unix.Openat(dir, name, flags, b.mode&0o7777)
 	case unix.S_IFDIR:
-		err = unix.Mkdirat(dir, name, mode&0o7777)
+		err = unix.Mkdirat(dir, name, b.mode&0o7777)
 	case unix.S_IFLNK:
 		err = unix.Symlinkat(b.target, dir, name)
 	default:
-		err = unix.Mknodat(dir, name, mode, int(b.rdev))
+		err = unix.Mknodat(dir, name, b.mode, int(b.rdev))
 	}
 	if err != nil {
 		return err
 	}
-	if err = b.own(dir, name, mode); err != nil {
+	if err = b.own(dir, name); err != nil {
 		flags := 0
-		if b.mode&unix.S_IFMT == unix.S_IFDIR {
+		switch b.mode & unix.S_IFMT {
+		case unix.S_IFREG:
+			unix.Close(b.fd)
+		case unix.S_IFDIR:
 			flags = unix.AT_REMOVEDIR
 		}
 		_ = unix.Unlinkat(dir, name, flags)
@@ -177,21 +200,34 @@ func (u *Union) fill(dir int, name string, b *blank) (err error) {
 	return err
 }
 
-// masked is the mode without what the umask takes, unless the directory has a default
+func (b *blank) isRegular() bool { return b.mode&unix.S_IFMT == unix.S_IFREG }
+
+// mask takes from the mode what the umask takes, unless the directory has a default
 // access control list, which then counts instead (acl(5)).
-func (b *blank) masked(dir int) uint32 {
-	if b.umask != 0 {
-		_, err := unix.Getxattr(strconv.Itoa(dir), "system.posix_acl_default", nil)
-		if err != nil {
-			return b.mode &^ b.umask
+//
+// Preconditions: the directory is in upper.
+func (b *blank) mask(u *Union, dir *object) {
+	if b.umask == 0 {
+		return
+	}
+	if dir.defaultACL == 0 {
+		dir.defaultACL = -1
+		err := u.in(dir.upper, func(fd int) error {
+			_, err := unix.Getxattr(strconv.Itoa(fd), "system.posix_acl_default", nil)
+			return err
+		})
+		if err == nil {
+			dir.defaultACL = 1
 		}
 	}
-	return b.mode
+	if dir.defaultACL < 0 {
+		b.mode &^= b.umask
+	}
 }
 
 // own gives what was made to who made it, and back the bits that this takes. In a
 // set-group-id directory the group is the directory's already.
-func (b *blank) own(dir int, name string, mode uint32) error {
+func (b *blank) own(dir int, name string) error {
 	if b.caller.Uid == 0 && b.caller.Gid == 0 {
 		return nil
 	}
@@ -203,11 +239,14 @@ func (b *blank) own(dir int, name string, mode uint32) error {
 	if st.Mode&unix.S_ISGID != 0 {
 		gid = -1
 	}
-	if err := unix.Fchownat(dir, name, int(b.caller.Uid), gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if !b.isRegular() {
+		return unix.Fchownat(dir, name, int(b.caller.Uid), gid, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	if err := unix.Fchown(b.fd, int(b.caller.Uid), gid); err != nil {
 		return err
 	}
-	if mode&(unix.S_ISUID|unix.S_ISGID) != 0 && b.mode&unix.S_IFMT == unix.S_IFREG {
-		return unix.Fchmodat(dir, name, mode&0o7777, 0)
+	if b.mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+		return unix.Fchmod(b.fd, b.mode&0o7777)
 	}
 	return nil
 }
@@ -220,12 +259,10 @@ func (u *Union) Tmpfile(_ <-chan struct{}, in *gofuse.CreateIn, out *gofuse.Crea
 	if p == nil {
 		return stale
 	}
-	o, err := u.nameless(p, &blank{mode: in.Mode&0o7777 | unix.S_IFREG, umask: in.Umask, caller: in.Caller}, in.Flags)
-	if err != nil {
-		return status(err)
-	}
 	var st unix.Statx_t
-	if err := u.stat(o, &st); err != nil {
+	b := &blank{mode: in.Mode&0o7777 | unix.S_IFREG, umask: in.Umask, caller: in.Caller}
+	o, err := u.nameless(p, b, in.Flags, &st)
+	if err != nil {
 		return status(err)
 	}
 	out.OpenFlags = gofuse.FOPEN_KEEP_CACHE
@@ -233,19 +270,18 @@ func (u *Union) Tmpfile(_ <-chan struct{}, in *gofuse.CreateIn, out *gofuse.Crea
 	return gofuse.OK
 }
 
-func (u *Union) nameless(p *object, b *blank, flags uint32) (*object, error) {
+func (u *Union) nameless(p *object, b *blank, flags uint32, st *unix.Statx_t) (*object, error) {
 	if err := u.raise(p, false); err != nil {
 		return nil, err
 	}
-	fd := -1
+	b.mask(u, p)
 	err := u.in(p.upper, func(dir int) (err error) {
-		mode := b.masked(dir)
-		fd, err = unix.Open(strconv.Itoa(dir), unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC|int(flags)&unix.O_EXCL, mode&0o7777)
+		b.fd, err = unix.Open(strconv.Itoa(dir), unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC|int(flags)&unix.O_EXCL, b.mode&0o7777)
 		if err != nil {
 			return err
 		}
-		if err := b.own(unix.AT_FDCWD, strconv.Itoa(fd), mode); err != nil {
-			unix.Close(fd)
+		if err := b.own(dir, ""); err != nil {
+			unix.Close(b.fd)
 			return err
 		}
 		return nil
@@ -253,9 +289,9 @@ func (u *Union) nameless(p *object, b *blank, flags uint32) (*object, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &object{orphan: fd}
-	if err := u.introduce(o, nil, ""); err != nil {
-		unix.Close(fd)
+	o := &object{orphan: b.fd}
+	if err := u.introduce(o, nil, "", st); err != nil {
+		unix.Close(b.fd)
 		return nil, err
 	}
 	return o, nil

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,10 +29,12 @@ func (u *Union) raise(o *object, empty bool) error {
 		return err
 	}
 	tmp := u.newName()
+	c := copier{u: u, st: &st, src: -1, dst: -1}
+	defer c.close()
 	err := u.in(&u.tmp, func(work int) error {
-		err := u.copyTo(work, tmp, o, &st, empty)
+		err := c.copyTo(work, tmp, o, empty)
 		if err == nil {
-			err = u.install(work, tmp, o, &st)
+			err = u.install(work, tmp, o, &c)
 		}
 		if err != nil {
 			flags := 0
@@ -46,6 +49,10 @@ func (u *Union) raise(o *object, empty bool) error {
 		return fmt.Errorf("copy up: %w", err)
 	}
 	u.files.forget(o)
+	if o.typ == unix.S_IFREG { // it is about to be changed
+		u.files.release(u.files.insert(o, c.dst))
+		c.dst = -1
+	}
 	return nil
 }
 
@@ -56,9 +63,9 @@ func (u *Union) newName() string {
 }
 
 // copyTo makes a copy of an object.
-func (u *Union) copyTo(work int, tmp string, o *object, st *unix.Statx_t, empty bool) error {
-	return u.to(o, func(dir int, name string, _ int) error {
-		c := copier{u: u, from: fmt.Sprintf("%d/%s", dir, name), to: fmt.Sprintf("%d/%s", work, tmp), st: st}
+func (c *copier) copyTo(work int, tmp string, o *object, empty bool) error {
+	return c.u.to(o, func(dir int, name string, _ int) error {
+		c.from, c.to = strconv.Itoa(dir)+"/"+name, strconv.Itoa(work)+"/"+tmp
 		if err := c.create(work, tmp, empty); err != nil {
 			return err
 		}
@@ -68,7 +75,7 @@ func (u *Union) copyTo(work int, tmp string, o *object, st *unix.Statx_t, empty 
 		if err := c.xattrs(); err != nil { // after the owner, whose change takes capabilities away
 			return err
 		}
-		if !o.isDir() && !o.hasNames(st) {
+		if !o.isDir() && !o.hasNames(c.st) {
 			origin := fmt.Appendf(nil, originFormat, o.key.dev, o.key.ino)
 			if err := c.setNote(originNote, origin); err != nil {
 				return err
@@ -84,9 +91,10 @@ func (u *Union) copyTo(work int, tmp string, o *object, st *unix.Statx_t, empty 
 }
 
 // install moves the copy to where it belongs, and has the object be there.
-func (u *Union) install(work int, tmp string, o *object, st *unix.Statx_t) error {
+func (u *Union) install(work int, tmp string, o *object, c *copier) error {
+	st := c.st
 	var made unix.Statx_t
-	if err := statx(work, tmp, 0, &made); err != nil {
+	if err := c.stat(&made); err != nil {
 		return err
 	}
 	switch {
@@ -173,41 +181,51 @@ func (u *Union) unchanged(parent *object, do func(dir int) error) error {
 }
 
 func setTimes(dir int, name string, flags int, st *unix.Statx_t) error {
-	return unix.UtimesNanoAt(dir, name, []unix.Timespec{
+	return unix.UtimesNanoAt(dir, name, timesOf(st), flags)
+}
+
+func timesOf(st *unix.Statx_t) []unix.Timespec {
+	return []unix.Timespec{
 		{Sec: st.Atime.Sec, Nsec: int64(st.Atime.Nsec)},
 		{Sec: st.Mtime.Sec, Nsec: int64(st.Mtime.Nsec)},
-	}, flags)
+	}
 }
 
 // A copier copies one file; from and to are relative paths, not to be followed at
-// their end.
+// their end. Regular files and directories are open, which is shorter.
 type copier struct {
 	u        *Union
 	from, to string
+	src, dst int // or -1
 	st       *unix.Statx_t
 }
 
+func (c *copier) close() {
+	for _, fd := range []int{c.src, c.dst} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+}
+
 // create makes the copy, with its mode and content.
-func (c *copier) create(dir int, name string, empty bool) error {
+func (c *copier) create(dir int, name string, empty bool) (err error) {
 	mode := uint32(c.st.Mode)
 	switch mode & unix.S_IFMT {
 	case unix.S_IFREG:
-		to, err := unix.Openat(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, mode&0o7777)
+		c.dst, err = unix.Openat(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, mode&0o7777)
 		if err != nil {
 			return err
 		}
-		defer unix.Close(to)
-		return c.content(to, empty)
+		return c.content(empty)
 	case unix.S_IFDIR:
 		if err := unix.Mkdirat(dir, name, mode&0o1777); err != nil {
 			return err
 		}
-		to, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
+		if c.dst, err = unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 			return err
 		}
-		defer unix.Close(to)
-		return c.content(to, true)
+		return c.content(true)
 	case unix.S_IFLNK:
 		target := make([]byte, unix.PathMax)
 		n, err := unix.Readlink(c.from, target)
@@ -221,15 +239,14 @@ func (c *copier) create(dir int, name string, empty bool) error {
 
 // content copies the bytes of a file, and the inode flags that overlayfs copies, of a
 // directory too: synchronous and no access time (overlayfs.h, OVL_COPY_FS_FLAGS_MASK).
-func (c *copier) content(to int, empty bool) error {
-	from, err := unix.Open(c.from, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+func (c *copier) content(empty bool) (err error) {
+	c.src, err = unix.Open(c.from, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(from)
 	const copied = flagSync | flagNoAtime
-	if flags, err := unix.IoctlGetInt(from, unix.FS_IOC_GETFLAGS); err == nil && flags&copied != 0 {
-		if err := changeFlags(to, copied, flags); err != nil {
+	if flags, err := unix.IoctlGetInt(c.src, unix.FS_IOC_GETFLAGS); err == nil && flags&copied != 0 {
+		if err := changeFlags(c.dst, copied, flags); err != nil {
 			return err
 		}
 	}
@@ -237,9 +254,9 @@ func (c *copier) content(to int, empty bool) error {
 		return nil
 	}
 	if size := c.st.Size; size <= small && c.st.Blocks*512 >= size { // without holes
-		return copySmall(to, from, int(size))
+		return copySmall(c.dst, c.src, int(size))
 	}
-	return copyData(to, from, int64(c.st.Size))
+	return copyData(c.dst, c.src, int64(c.st.Size))
 }
 
 // small is how long a file may be to be read at once.
@@ -329,7 +346,11 @@ func writeAll(fd int, b []byte, at int64) error {
 func (c *copier) owner() error {
 	mode := uint32(c.st.Mode)
 	if c.st.Uid != 0 || c.st.Gid != 0 {
-		if err := unix.Lchown(c.to, int(c.st.Uid), int(c.st.Gid)); err != nil {
+		chown := func() error { return unix.Lchown(c.to, int(c.st.Uid), int(c.st.Gid)) }
+		if c.dst >= 0 {
+			chown = func() error { return unix.Fchown(c.dst, int(c.st.Uid), int(c.st.Gid)) }
+		}
+		if err := chown(); err != nil {
 			return err
 		}
 	}
@@ -340,13 +361,33 @@ func (c *copier) owner() error {
 }
 
 func (c *copier) times() error {
-	return setTimes(unix.AT_FDCWD, c.to, unix.AT_SYMLINK_NOFOLLOW, c.st)
+	if c.dst < 0 {
+		return setTimes(unix.AT_FDCWD, c.to, unix.AT_SYMLINK_NOFOLLOW, c.st)
+	}
+	times := timesOf(c.st)
+	_, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(c.dst), 0, uintptr(unsafe.Pointer(&times[0])), 0, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+func (c *copier) stat(st *unix.Statx_t) error {
+	if c.dst >= 0 {
+		return statx(c.dst, "", unix.AT_EMPTY_PATH, st)
+	}
+	return statx(unix.AT_FDCWD, c.to, 0, st)
 }
 
 // xattrs copies all attributes but the notes of an overlay that lower may itself be a
 // layer of.
 func (c *copier) xattrs() error {
-	names, err := sized(func(buf []byte) (int, error) { return unix.Llistxattr(c.from, buf) })
+	names, err := sized(func(buf []byte) (int, error) {
+		if c.src >= 0 {
+			return unix.Flistxattr(c.src, buf)
+		}
+		return unix.Llistxattr(c.from, buf)
+	})
 	if err == unix.ENOTSUP {
 		return nil
 	}
@@ -374,6 +415,9 @@ func (c *copier) xattrs() error {
 // setNote sets an attribute in which an overlay notes something. What is neither file
 // nor directory can have none that begins with "user." (xattr(7)).
 func (c *copier) setNote(name string, value []byte) error {
+	if c.dst >= 0 {
+		return unix.Fsetxattr(c.dst, c.u.opt.Private+name, value, 0)
+	}
 	err := unix.Lsetxattr(c.to, c.u.opt.Private+name, value, 0)
 	if err == unix.EPERM && strings.HasPrefix(c.u.opt.Private, "user.") {
 		return nil

@@ -52,6 +52,16 @@ func (c *fds[K]) use(k K, open func() (int, error), do func(fd int) error) error
 	return do(o.fd)
 }
 
+// useOpen is use if the descriptor of k is open.
+func (c *fds[K]) useOpen(k K, do func(fd int) error) (err error, open bool) {
+	o := c.find(k)
+	if o == nil {
+		return nil, false
+	}
+	defer c.release(o)
+	return do(o.fd), true
+}
+
 func (c *fds[K]) find(k K) *opened[K] {
 	c.mu.Lock()
 	defer c.mu.Unlock()

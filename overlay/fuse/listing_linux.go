@@ -11,12 +11,19 @@ import (
 // a time; of a merged one all names are held, as they were when the reading began.
 type listing struct {
 	o      *object
-	fd     int // of a real one; else -1
-	device uint64
+	fd     int    // of a real one; else -1
+	device uint64 // of a real one: its st_dev, and what is mixed into numbers for it
+	mix    uint64
 	buf    []byte
 	rest   []byte // of buf: not handed out yet
 	pos    uint64 // the cookie before rest
-	names  []gofuse.DirEntry
+	names  []shownEntry
+}
+
+// A shownEntry is what is handed out of a name, and which file that is in its layer.
+type shownEntry struct {
+	gofuse.DirEntry
+	file file
 }
 
 // A dirent is what a directory says of one of its names.
@@ -89,20 +96,21 @@ func (l *listing) close() {
 
 // ReadDir hands out names from a position on.
 func (u *Union) ReadDir(_ <-chan struct{}, in *gofuse.ReadIn, out *gofuse.DirEntryList) gofuse.Status {
-	return u.readDir(in, func(_ *object, e gofuse.DirEntry) bool { return out.AddDirEntry(e) })
+	return u.readDir(in, func(_ *object, e *shownEntry) bool { return out.AddDirEntry(e.DirEntry) })
 }
 
-// ReadDirPlus hands out names with what a lookup of each would tell.
+// ReadDirPlus hands out names with what a lookup of each would tell, if the kernel does
+// not know it yet.
 func (u *Union) ReadDirPlus(_ <-chan struct{}, in *gofuse.ReadIn, out *gofuse.DirEntryList) gofuse.Status {
-	return u.readDir(in, func(dir *object, e gofuse.DirEntry) bool {
-		entry := out.AddDirLookupEntry(e)
+	return u.readDir(in, func(dir *object, e *shownEntry) bool {
+		entry := out.AddDirLookupEntry(e.DirEntry)
 		if entry == nil {
 			return false
 		}
-		if e.Name == "." || e.Name == ".." {
+		// Without a node, as after an error, the kernel asks when it wants to know.
+		if e.Name == "." || e.Name == ".." || u.isKnown(e.file) {
 			return true
 		}
-		// Without a node, as after an error, the kernel asks when it wants to know.
 		if o, st, err := u.lookup(dir.id, e.Name, false); err == nil && o != nil {
 			u.answer(o, st, entry)
 		}
@@ -110,9 +118,15 @@ func (u *Union) ReadDirPlus(_ <-chan struct{}, in *gofuse.ReadIn, out *gofuse.Di
 	})
 }
 
+func (u *Union) isKnown(f file) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.byFile[f] != nil
+}
+
 // readDir gives names from a position on to add, until that returns false. The kernel
 // reads one request at a time.
-func (u *Union) readDir(in *gofuse.ReadIn, add func(dir *object, e gofuse.DirEntry) bool) gofuse.Status {
+func (u *Union) readDir(in *gofuse.ReadIn, add func(dir *object, e *shownEntry) bool) gofuse.Status {
 	u.mu.Lock()
 	l := u.listings[in.Fh]
 	u.mu.Unlock()
@@ -129,7 +143,7 @@ func (u *Union) readDir(in *gofuse.ReadIn, add func(dir *object, e gofuse.DirEnt
 	}
 	if l.fd < 0 {
 		for i := in.Offset; i < uint64(len(l.names)); i++ {
-			if !add(l.o, l.names[i]) {
+			if !add(l.o, &l.names[i]) {
 				break
 			}
 		}
@@ -142,7 +156,7 @@ func (u *Union) readDir(in *gofuse.ReadIn, add func(dir *object, e gofuse.DirEnt
 func (u *Union) begin(l *listing) (err error) {
 	o := l.o
 	if o.orphan >= 0 || o.parent == nil && o != u.root {
-		l.names = []gofuse.DirEntry{}
+		l.names = []shownEntry{}
 		return nil
 	}
 	if !o.isReal() {
@@ -155,7 +169,8 @@ func (u *Union) begin(l *listing) (err error) {
 		return err
 	}
 	key := keyOf(&st)
-	l.device = u.number(key) ^ key.ino
+	l.device = key.dev
+	l.mix = u.number(key) ^ key.ino
 	return u.to(o, func(dir int, name string, _ int) (err error) {
 		l.fd, err = unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		return err
@@ -164,7 +179,7 @@ func (u *Union) begin(l *listing) (err error) {
 
 // stream hands out names of a real directory, whose positions are its own (getdents(2),
 // d_off).
-func (u *Union) stream(l *listing, offset uint64, add func(dir *object, e gofuse.DirEntry) bool) error {
+func (u *Union) stream(l *listing, offset uint64, add func(dir *object, e *shownEntry) bool) error {
 	if offset != l.pos {
 		if _, err := unix.Seek(l.fd, int64(offset), 0); err != nil {
 			return err
@@ -180,11 +195,14 @@ func (u *Union) stream(l *listing, offset uint64, add func(dir *object, e gofuse
 			l.rest = l.buf[:n]
 		}
 		d, rest := firstDirent(l.rest)
-		e := gofuse.DirEntry{Ino: d.ino ^ l.device, Off: d.next, Mode: d.typ << 12, Name: d.name}
+		e := shownEntry{
+			gofuse.DirEntry{Ino: d.ino ^ l.mix, Off: d.next, Mode: d.typ << 12, Name: d.name},
+			file{l.device, d.ino, d.typ << 12},
+		}
 		if l.o.upper != nil {
 			e.Ino = u.upperNumber(d)
 		}
-		if !add(l.o, e) {
+		if !add(l.o, &e) {
 			return nil
 		}
 		l.rest, l.pos = rest, d.next
@@ -204,21 +222,21 @@ func (u *Union) upperNumber(d dirent) uint64 {
 }
 
 // merged lists a merged directory.
-func (u *Union) merged(o *object) ([]gofuse.DirEntry, error) {
+func (u *Union) merged(o *object) ([]shownEntry, error) {
 	above := o.ino
 	if o.parent != nil {
 		above = o.parent.ino
 	}
-	list := []gofuse.DirEntry{
-		{Name: ".", Ino: o.ino, Mode: unix.S_IFDIR},
-		{Name: "..", Ino: above, Mode: unix.S_IFDIR},
+	list := []shownEntry{
+		{DirEntry: gofuse.DirEntry{Name: ".", Ino: o.ino, Mode: unix.S_IFDIR}},
+		{DirEntry: gofuse.DirEntry{Name: "..", Ino: above, Mode: unix.S_IFDIR}},
 	}
 	err := u.scan(o.upper, o.lowers, func(layer int, d dirent, dev uint64) bool {
-		e := gofuse.DirEntry{Name: d.name, Mode: d.typ << 12}
+		e := shownEntry{gofuse.DirEntry{Name: d.name, Mode: d.typ << 12}, file{dev, d.ino, d.typ << 12}}
 		if layer == 0 {
 			e.Ino = u.upperNumber(d)
 		} else {
-			e.Ino = u.number(file{dev, d.ino, d.typ << 12})
+			e.Ino = u.number(e.file)
 		}
 		list = append(list, e)
 		return true

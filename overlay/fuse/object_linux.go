@@ -35,6 +35,8 @@ type object struct {
 
 	shared    *shared // of a lower file that has, or had, several names
 	protected uint32  // STATX_ATTR_IMMUTABLE, STATX_ATTR_APPEND
+
+	defaultACL int8 // of a directory in upper: 1 if it has one, -1 if it has none, 0 if that is not known
 }
 
 // shared is a lower file with several names, of which one or all were changed.
