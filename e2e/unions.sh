@@ -3,11 +3,20 @@
 # union of sandbox-install, and under fuse-overlayfs if it is there, all in one run, and
 # prints ratios to the plain one. As root. ROUNDS in the environment is how often; the
 # least time counts.
+#
+# Each union shows the whole root, programs and libraries too, so fuse-overlayfs does as
+# well: the rows are in a chroot of it. All are mounted anew for each round, so that the
+# kernel has nothing of them in its caches; what is below them it has, as for the plain
+# rows. Where fuse-overlayfs has no answer (it copies a directory that is renamed, file by
+# file), the row says how long that takes.
 set -eu
+if [ "${1:-}" != --inside ]; then
+	exec unshare --mount "$0" --inside "$(realpath "${1:?BINARY}")"
+fi
 here=$(cd "$(dirname "$0")" && pwd)
-binary=$(realpath "${1:?BINARY}")
+binary=$2
 base=$(mktemp -d /var/tmp/unions.XXXXXX)
-trap 'umount -l "$base/merged" 2>/dev/null || true; rm -rf "$base"' EXIT
+trap 'umount -R -l "$base/merged" 2>/dev/null || true; rm -rf --one-file-system "$base"' EXIT
 trap 'exit 1' INT TERM
 mkdir "$base/lower" "$base/upper" "$base/work" "$base/merged" "$base/staging"
 chmod 755 "$base"
@@ -22,8 +31,11 @@ row() {
 	"$@" >/dev/null
 	echo "$name $(($(date +%s%N) - from))"
 }
-every() { find . -path ./rows -o -path './big*' -o -type f -exec cat {} +; }
+every() { find copy tree -type f -exec cat {} +; }
 storm() { perl -e 'for (1 .. 20) { lstat for @ARGV }' $(find tree | head -n 5000); }
+install() { make --silent -C hello install DESTDIR="$PWD/$1" 2>/dev/null; }
+row install install installed
+row again install again
 row copy cp -r tree copy
 row find find .
 row read every
@@ -32,7 +44,7 @@ row chmod chmod -R go-w tree
 row write dd if=/dev/zero of=big bs=1M count=512 status=none
 row reread dd if=big bs=1M status=none
 row rename mv tree wood
-row remove rm -r copy wood big
+row remove rm -r copy wood big installed again
 END
 perl -e '
 	chdir shift or die;
@@ -41,6 +53,7 @@ perl -e '
 		mkdir "tree/$d";
 		for my $f (0 .. 99) { open F, ">", "tree/$d/$f" or die; print F "x" x (($d * 7 + $f * 131) % 9000) }
 	}' "$base/lower"
+cp -a "$("$here/../scripts/hello")" "$base/lower/hello"
 
 measure() { # NAME COMMAND...: the rows that the command prints, told apart by the name
 	name=$1
@@ -51,9 +64,10 @@ inside() { "$binary" run --method "$1" --staging "$base/staging" --exclude '/**'
 user() { "$here/../scripts/as-user" "$binary" run --method rootless --staging "$base/staging" --exclude '/**' -o /tmp --chdir "$base/lower" -- sh rows; }
 plain() { cp -a "$base/lower" "$base/plain" && (cd "$base/plain" && sh rows) && rm -rf "$base/plain"; }
 other() {
-	fuse-overlayfs -o "lowerdir=$base/lower,upperdir=$base/upper,workdir=$base/work" "$base/merged"
-	(cd "$base/merged" && sh rows)
-	umount "$base/merged"
+	fuse-overlayfs -o "lowerdir=/,upperdir=$base/upper,workdir=$base/work" "$base/merged"
+	for dir in proc dev sys; do mount --rbind "/$dir" "$base/merged/$dir" && mount --make-rslave "$base/merged/$dir"; done
+	chroot "$base/merged" sh -c 'cd "$1" && sh rows' sh "$base/lower"
+	umount -R "$base/merged"
 	rm -rf "$base/upper" "$base/work"
 	mkdir "$base/upper" "$base/work"
 }
