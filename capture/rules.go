@@ -55,7 +55,13 @@ var rules = []Rule{
 		Below: []string{
 			"/etc/mtab", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/etc/machine-id", "/etc/adjtime", "/etc/localtime", "/etc/fstab", "/etc/ld.so.preload",
 			"/var/lib/systemd/random-seed", "/var/lib/systemd/timers", "/var/lib/systemd/catalog/database",
+			// What tells one machine from another: made by the first installation, and a
+			// secret, or wrong, on any second one.
+			"/var/lib/dbus/machine-id", "/etc/hostid", "/var/lib/systemd/credential.secret", "/var/lib/random-seed", "/var/lib/urandom/random-seed",
+			"/var/lib/NetworkManager/secret_key", "/etc/iscsi/initiatorname.iscsi", "/etc/nvme/hostid", "/etc/nvme/hostnqn",
+			"/etc/ssl/private/ssl-cert-snakeoil.key", "/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/bind/rndc.key", "/etc/rndc.key",
 		},
+		Globs:  []string{"/etc/ssh/ssh_host_*_key", "/etc/ssh/ssh_host_*_key.pub", "/usr/local/etc/ssh/ssh_host_*_key", "/usr/local/etc/ssh/ssh_host_*_key.pub", "/usr/local/etc/ssh_host_*_key", "/usr/local/etc/ssh_host_*_key.pub"},
 		Action: "nothing: it belongs to the machine",
 	},
 	{Name: "ld.so.cache", Class: plist.ClassShared, Below: []string{"/etc/ld.so.cache", "/var/cache/ldconfig"}, Action: "run ldconfig"},
@@ -88,9 +94,9 @@ var rules = []Rule{
 	{Name: "man-cache", Class: plist.ClassShared, Below: []string{"/var/cache/man"}, Tails: []string{"man/whatis", "man/mandoc.db"}, Action: "run mandb or makewhatis"},
 	{Name: "tex-index", Class: plist.ClassShared, Tails: []string{"ls-R"}, Action: "run mktexlsr"},
 	{Name: "ghc-packages", Class: plist.ClassShared, Tails: []string{"package.conf.d/package.cache", "package.conf.d/package.cache.lock"}, Action: "run ghc-pkg recache"},
-	{Name: "xml-catalog", Class: plist.ClassShared, Below: []string{"/etc/xml/catalog", "/etc/sgml/catalog"}, Tails: []string{"xml/catalog.ports"}, Action: "register the catalog (xmlcatalog, xmlcatmgr)"},
+	{Name: "xml-catalog", Class: plist.ClassShared, Below: []string{"/etc/xml/catalog", "/etc/xml/catalog.old", "/etc/sgml/catalog", "/etc/sgml/catalog.old"}, Tails: []string{"xml/catalog.ports"}, Action: "register the catalog (xmlcatalog, xmlcatmgr)"},
 	{Name: "locale-archive", Class: plist.ClassShared, Below: []string{"/usr/lib/locale/locale-archive"}, Action: "run localedef or locale-gen"},
-	{Name: "ca-certificates", Class: plist.ClassShared, Below: []string{"/etc/ssl/certs/ca-certificates.crt"}, Action: "run update-ca-certificates"},
+	{Name: "ca-certificates", Class: plist.ClassShared, Below: []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/certs/java/cacerts", "/etc/pki/java/cacerts", "/etc/pki/ca-trust/extracted"}, Action: "run update-ca-certificates"},
 	{
 		Name: "kernel-modules", Class: plist.ClassShared,
 		Tails: []string{

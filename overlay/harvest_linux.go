@@ -32,6 +32,10 @@ func harvest(ctx context.Context, layers []layer, progress func(done int)) (*pli
 		for _, walk := range walks {
 			w := &walker{layer: l, mounts: mounts, points: points[l.path], moved: moved, kept: kept}
 			entries, err := w.harvest(ctx, walk, count.add)
+			if err != nil && l.path != "." && l.died() {
+				list.Notes = append(list.Notes, plist.Note{Kind: plist.NoteLost, Text: fmt.Sprintf("the file system on /%s went away while the command ran: what was done to it is not known (%v)", l.path, err)})
+				break
+			}
 			if err != nil {
 				return nil, nil, err
 			}

@@ -1,6 +1,11 @@
 package overlay
 
-import "os"
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 // A layer is one mount of the sandbox, to be read after the run when no process
 // is left in it.
@@ -37,6 +42,15 @@ func (l *layer) isBelieved() bool { return l.lies != nil }
 // parts reports whether the overlay is the kernel's in a user namespace, without
 // privilege: it has neither an index nor numbers to rely on.
 func (l *layer) parts() bool { return l.lies != nil && !l.fuse }
+
+// died reports whether nobody serves the file system below any more, as when the program
+// behind FUSE has ended or a server's export is gone. Statfs asks; attributes may be
+// remembered.
+func (l *layer) died() bool {
+	var st unix.Statfs_t
+	err := unix.Fstatfs(int(l.lower.Fd()), &st)
+	return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ESTALE) || errors.Is(err, unix.ESHUTDOWN)
+}
 
 // A flavour is a kind of overlay.
 type flavour struct {
