@@ -53,8 +53,8 @@ stress: # the journal of --method seccomp: 20 rounds of 100,000 operations, kill
 nasty: setup build # the nasty cases, if they are beside the repository; METHOD=hashdiff by that method, AS_USER=porter by an ordinary user
 	METHOD=$(METHOD) AS_USER=$(AS_USER) e2e/nasty.sh ./sandbox-install
 
-judge: # the union of --method fuse, by the suites that are in SUITES
-	scripts/judge-union $(SUITES)
+judge: setup # what fuse and rootless show to a command, by the suites that are in SUITES
+	scripts/judge $(SUITES) $(METHOD)
 
 unions: setup build # times on each union, and on fuse-overlayfs if it is there
 	e2e/unions.sh ./sandbox-install
