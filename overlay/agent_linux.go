@@ -205,22 +205,14 @@ func (a *agent) detachMirror() error {
 // Confine has the calls witnessed that can not be carried out here. A sandbox may
 // only have one witness, so one inside another sandbox goes without.
 func (a *agent) Confine() error {
-	first, last := uint32(1), uint32(0) // none: with one id everybody's files seem to be root's
-	if ids := a.order.UIDs; len(ids) > 1 || ids[0].Size > 1 {
-		first, last = 0, min(lastOf(a.order.UIDs), lastOf(a.order.GIDs))
-	}
 	if a.order.Provenance {
 		var err error
 		if a.watch, err = newWatch(); err != nil {
 			return err
 		}
 	}
-	w := &witness{lies: &a.lies, watch: a.watch, ended: make(chan struct{}), first: first, last: last, has: func(id uint32, group bool) bool {
-		if group {
-			return has(a.order.GIDs, id)
-		}
-		return has(a.order.UIDs, id)
-	}}
+	a.lies.populace = newPopulace(a.order.UIDs, a.order.GIDs)
+	w := &witness{lies: &a.lies, watch: a.watch, ended: make(chan struct{})}
 	if err := w.confine(); err != nil {
 		if a.watch != nil {
 			a.rig.notes = append(a.rig.notes, plist.Note{
@@ -229,23 +221,12 @@ func (a *agent) Confine() error {
 		}
 		a.rig.notes = append(a.rig.notes, plist.Note{
 			Kind: plist.NoteHole,
-			Text: fmt.Sprintf("device nodes could not be made, nor files given to ids above %d: the kernel refused to ask about such calls: %v", last, err),
+			Text: fmt.Sprintf("device nodes could not be made, nor files given to ids from %d on: the kernel refused to ask about such calls: %v", w.stranger, err),
 		})
 	} else if a.watch != nil {
 		a.seen = w.ended
 	}
 	return nil
-}
-
-// lastOf returns the last of the ids that there are from 0 on without a gap.
-func lastOf(maps []sandbox.IDMap) uint32 {
-	next := int64(0)
-	for _, m := range maps {
-		if int64(m.Inside) == next {
-			next += int64(m.Size)
-		}
-	}
-	return uint32(next - 1)
 }
 
 // Serve does what the client asks for.

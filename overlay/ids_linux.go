@@ -119,8 +119,36 @@ func (i *ids) notes() []plist.Note {
 	}}
 }
 
-// has reports whether a sandbox has an id.
-func has(maps []sandbox.IDMap, id uint32) bool {
+// A populace is the ids that files of a sandbox can be shown as.
+type populace struct {
+	uids, gids []sandbox.IDMap
+
+	// stranger is the last id that there is of either kind from 0 on without a gap. It
+	// stands for all that there are not: it is no user's and no group's own, unless it is 0.
+	stranger uint32
+}
+
+func newPopulace(uids, gids []sandbox.IDMap) populace {
+	return populace{uids, gids, min(lastOf(uids), lastOf(gids))}
+}
+
+func lastOf(maps []sandbox.IDMap) uint32 {
+	next := int64(0)
+	for _, m := range maps {
+		if int64(m.Inside) == next {
+			next += int64(m.Size)
+		}
+	}
+	return uint32(next - 1)
+}
+
+func (p *populace) hasUID(id uint32) bool { return p.has(p.uids, id) }
+func (p *populace) hasGID(id uint32) bool { return p.has(p.gids, id) }
+
+func (p *populace) has(maps []sandbox.IDMap, id uint32) bool {
+	if id == p.stranger && id != 0 {
+		return false
+	}
 	for _, m := range maps {
 		if int64(id) >= int64(m.Inside) && int64(id) < int64(m.Inside)+int64(m.Size) && id != math.MaxUint32 {
 			return true

@@ -18,8 +18,11 @@ import (
 // In a user namespace nobody can make a device node, nor give a file to an id that
 // the namespace does not have. The calls that try are answered as if they had
 // succeeded: in place of the device there is an empty file, and the file is given to
-// root. That is also what stat(2) shows inside; but what was asked for is written
-// down, and the list tells that.
+// the stranger, the last id that there is, which stands for all that there are not. That
+// is also what stat(2) shows inside; but what was asked for is written down, and the list
+// tells that while the file is the stranger's: so nobody needs to be asked about a call
+// that gives it to somebody whom the namespace has. Where there is but one id, that is
+// the stranger, too, and all calls are asked about.
 //
 // It is written into attributes of regular files and directories, which go with
 // the file wherever it goes. Nothing else can have such attributes, so the owners of
@@ -41,6 +44,8 @@ func parseOwner(text string) (o owner, ok bool) {
 
 // lies is what the command was told that is not so.
 type lies struct {
+	populace // its stranger has the files that are said to be somebody else's
+
 	mu     sync.Mutex
 	owners map[inodeKey]owner
 	pinned []int // descriptors of their inodes
@@ -94,23 +99,24 @@ func (l *lies) close() {
 	l.pinned = nil
 }
 
-// believe makes an entry what the command believes the file to be. Who was given
-// to somebody else afterwards, whom the namespace has, is no longer root's.
+// believe makes an entry what the command believes the file to be. What was given to
+// somebody afterwards whom the namespace has is no longer the stranger's.
 func (l *layer) believe(e *plist.Entry, inode capture.Inode) error {
 	if !l.isBelieved() {
 		return nil
 	}
-	o, ok := l.lies.find(key(inode))
+	o, _ := l.lies.find(key(inode)) // what nothing is known of is root's
 	if text, found := e.Xattrs[fuse.OwnerXattr]; found {
+		var ok bool
 		if o, ok = parseOwner(text); !ok {
 			return fmt.Errorf("attribute %s=%q", fuse.OwnerXattr, text)
 		}
 		dropXattr(e, fuse.OwnerXattr)
 	}
-	if ok && e.UID == 0 {
+	if e.UID == l.lies.stranger {
 		e.UID = o.uid
 	}
-	if ok && e.GID == 0 {
+	if e.GID == l.lies.stranger {
 		e.GID = o.gid
 	}
 	text, found := e.Xattrs[nodeXattr]
@@ -145,12 +151,10 @@ func dropXattr(e *plist.Entry, name string) {
 // the caller's is.
 type witness struct {
 	*lies
-	watch       *watch // who is told of the calls, too; or nil
-	listener    int
-	ended       chan struct{} // closed when nobody is left who could ask
-	proc, root  int           // init's own
-	first, last uint32        // the ids that can be had without the witness
-	has         func(id uint32, group bool) bool
+	watch      *watch // who is told of the calls, too; or nil
+	listener   int
+	ended      chan struct{} // closed when nobody is left who could ask
+	proc, root int           // init's own
 }
 
 // A credential is what of a process decides if it may do what it asks for.
@@ -207,7 +211,7 @@ func (w *witness) concerns(n *notification, c *call) bool {
 		typ := n.args[c.mode] & unix.S_IFMT
 		return typ == unix.S_IFCHR || typ == unix.S_IFBLK
 	}
-	outside := func(id uint32) bool { return id != unchanged && (id < w.first || id > w.last) }
+	outside := func(id uint32) bool { return id != unchanged && id >= w.stranger }
 	return outside(uint32(n.args[c.owner])) || outside(uint32(n.args[c.owner+1]))
 }
 
@@ -333,27 +337,27 @@ func (w *witness) open(n *notification, c *call, base int, name string) (fd int,
 
 const unchanged = ^uint32(0) // an id of chown(2)
 
-// chown gives a file to whom the namespace has of the new owners, and to root for
+// chown gives a file to whom the namespace has of the new owners, and to the stranger for
 // the others, and keeps what was asked for.
 func (w *witness) chown(fd int, uid, gid uint32) error {
-	was, now := w.believed(fd)
+	noted, now := w.believed(fd)
 	if uid != unchanged {
 		now.uid = uid
 	}
 	if gid != unchanged {
 		now.gid = gid
 	}
-	shown := func(id uint32, group bool) int {
-		if id != unchanged && !w.has(id, group) {
-			return 0
+	shown := func(id uint32, has func(uint32) bool) int {
+		if id != unchanged && !has(id) {
+			return int(w.stranger)
 		}
 		return int(int32(id))
 	}
-	if err := unix.Fchownat(fd, "", shown(uid, false), shown(gid, true), unix.AT_EMPTY_PATH); err != nil {
+	if err := unix.Fchownat(fd, "", shown(uid, w.hasUID), shown(gid, w.hasGID), unix.AT_EMPTY_PATH); err != nil {
 		return err
 	}
-	if w.has(now.uid, false) && w.has(now.gid, true) {
-		if !was {
+	if w.hasUID(now.uid) && w.hasGID(now.gid) {
+		if !noted {
 			return nil
 		}
 		return w.note(fd, nil)
@@ -361,25 +365,28 @@ func (w *witness) chown(fd int, uid, gid uint32) error {
 	return w.note(fd, &now)
 }
 
-// believed returns who a file belongs to, and whether that is a lie already.
-func (w *witness) believed(fd int) (lie bool, o owner) {
+// believed returns who a file belongs to, and whether something is written down of it.
+func (w *witness) believed(fd int) (noted bool, o owner) {
 	var st unix.Stat_t
-	if unix.Fstat(fd, &st) == nil {
-		o = owner{st.Uid, st.Gid}
+	if unix.Fstat(fd, &st) != nil {
+		return false, o
 	}
-	if kept, ok := w.find(inodeKey{st.Dev, st.Ino}); ok {
-		return true, kept
-	}
+	kept, noted := w.find(inodeKey{st.Dev, st.Ino})
 	buf := make([]byte, 64)
 	if f, err := w.reopen(fd, &st); err == nil {
 		defer unix.Close(f)
 		if n, err := unix.Fgetxattr(f, fuse.OwnerXattr, buf); err == nil {
-			if kept, ok := parseOwner(string(buf[:n])); ok {
-				return true, kept
-			}
+			kept, noted = parseOwner(string(buf[:n]))
 		}
 	}
-	return false, o
+	o = owner{st.Uid, st.Gid}
+	if noted && st.Uid == w.stranger {
+		o.uid = kept.uid
+	}
+	if noted && st.Gid == w.stranger {
+		o.gid = kept.gid
+	}
+	return noted, o
 }
 
 // reopen opens a regular file or directory, of which there is an O_PATH descriptor,

@@ -52,11 +52,11 @@ const (
 )
 
 // filter is the program that asks the witness about devices, and owners other than
-// those of [first, last], and lets everything else pass. It is plain enough to need
+// those below stranger, and lets everything else pass. It is plain enough to need
 // no compiler, and so no C.
-func filter(first, last uint32) []unix.SockFilter {
-	const load, and, equal, atLeast, above, end = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_ALU | unix.BPF_AND | unix.BPF_K,
-		unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, unix.BPF_RET | unix.BPF_K
+func filter(stranger uint32) []unix.SockFilter {
+	const load, and, equal, atLeast, end = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_ALU | unix.BPF_AND | unix.BPF_K,
+		unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, unix.BPF_RET | unix.BPF_K
 	arg := func(n int) uint32 { return uint32(dataArgs + 8*n) }
 	allow, ask := unix.SockFilter{Code: end, K: unix.SECCOMP_RET_ALLOW}, unix.SockFilter{Code: end, K: unix.SECCOMP_RET_USER_NOTIF}
 	program := []unix.SockFilter{
@@ -78,13 +78,11 @@ func filter(first, last uint32) []unix.SockFilter {
 		} else {
 			block = []unix.SockFilter{
 				{Code: load, K: arg(c.owner)},
-				{Code: equal, K: unchanged, Jt: 2},
-				{Code: atLeast, K: first, Jf: 6},
-				{Code: above, K: last, Jt: 5},
+				{Code: equal, K: unchanged, Jt: 1},
+				{Code: atLeast, K: stranger, Jt: 4},
 				{Code: load, K: arg(c.owner + 1)},
-				{Code: equal, K: unchanged, Jt: 2},
-				{Code: atLeast, K: first, Jf: 2},
-				{Code: above, K: last, Jt: 1},
+				{Code: equal, K: unchanged, Jt: 1},
+				{Code: atLeast, K: stranger, Jt: 1},
 				allow,
 				ask,
 			}
@@ -217,7 +215,7 @@ func (w *witness) confine() (err error) {
 	if w.root, err = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return err
 	}
-	program := filter(w.first, w.last)
+	program := filter(w.stranger)
 	if w.watch != nil { // whose filter asks about all of these calls, too
 		program = w.watch.instructions()
 	}

@@ -199,7 +199,8 @@ func (c *client) serveMirror() {
 		c.err = err
 		return
 	}
-	o := fuse.Options{Root: c.root, HasUID: func(id uint32) bool { return has(c.ids.UIDs, id) }, HasGID: func(id uint32) bool { return has(c.ids.GIDs, id) }}
+	p := newPopulace(c.ids.UIDs, c.ids.GIDs)
+	o := fuse.Options{Root: c.root, HasUID: p.hasUID, HasGID: p.hasGID, Stranger: p.stranger}
 	if c.root != "/" {
 		o.Grafts = map[string]string{"dev": "/dev", "proc": "/proc", "sys": "/sys"}
 	}

@@ -251,8 +251,13 @@ var metadataScenes = []Scene{
 	},
 	{
 		Name:   "owners",
-		Before: []Verb{Write("a", "1"), Mkdir("d"), Symlink("x", "l")},
-		Run:    []Verb{Chown("a", 1, 2), Chown("d", 3000000, 0), Chown("l", 0, 5)},
+		Before: []Verb{Write("a", "1"), Mkdir("d"), Symlink("x", "l"), Write("theirs", "1"), Chown("theirs", 3000000, 3000000), Write("too", "1"), Chown("too", 3000000, 3000001)},
+		Run: []Verb{
+			Chown("a", 1, 2), Chown("d", 3000000, 0), Chown("l", 0, 5), Chown("theirs", 0, 0), Chmod("too", 0o600),
+			Write("b", "1"), Chown("b", 3000000, 3000000), Chown("b", 0, 0),
+			Write("c", "1"), Chown("c", 3000000, 3000001), Chown("c", 7, -1), Chown("c", -1, 3000002),
+			Symlink("x", "m"), Chown("m", 3000000, 3000000), Chown("m", 0, -1),
+		},
 	},
 	{
 		Name:   "set-id",

@@ -8,8 +8,8 @@
 // mapped there, and real root's is not. In the mirror a file that root owns
 // outside is one that the namespace's root owns, and so for every id by its
 // number: the numbers of the reply are taken for ids of the namespace that the
-// mirror is mounted in (fuse(4)). An id that has no place there is shown as 0,
-// and [OwnerXattr] tells the true one.
+// mirror is mounted in (fuse(4)). An id that has no place there is shown as
+// another, the stranger, and [OwnerXattr] tells the true one.
 //
 // The mirror never changes anything, and reads with the rights of who serves it.
 // What it shows is taken not to change meanwhile: the kernel keeps every answer.

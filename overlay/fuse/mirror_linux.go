@@ -22,6 +22,9 @@ type Options struct {
 
 	// HasUID and HasGID tell which ids have a place in the namespace.
 	HasUID, HasGID func(id uint32) bool
+
+	// Stranger is the id that stands for those that have none.
+	Stranger uint32
 }
 
 // A Mirror serves a directory.

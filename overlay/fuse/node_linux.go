@@ -127,6 +127,7 @@ func (m *Mirror) attr(st *unix.Stat_t, out *gofuse.Attr) {
 		Rdev:      uint32(st.Rdev), // the kernel's new_encode_dev, of which stat(2)'s is a longer one
 		Blksize:   uint32(st.Blksize),
 	}
+	out.Uid, out.Gid = m.opt.Stranger, m.opt.Stranger
 	if m.opt.HasUID(st.Uid) {
 		out.Uid = st.Uid
 	}
