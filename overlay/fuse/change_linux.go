@@ -156,7 +156,8 @@ func (u *Union) enter(o, parent *object, name string, st *unix.Statx_t) {
 	defer u.mu.Unlock()
 	u.next++
 	o.id, o.lookups = u.next, 1
-	u.byID[o.id], u.byFile[o.key] = o, o
+	u.byFile[o.key] = o
+	u.isMet(o)
 	if parent != nil {
 		u.setName(o, parent, name)
 	}

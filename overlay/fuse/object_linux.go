@@ -300,7 +300,7 @@ func (u *Union) meet(parent *object, name string, f *finding, held bool) (*objec
 	if o.id == 0 {
 		u.next++
 		o.id = u.next
-		u.byID[o.id] = o
+		u.isMet(o)
 		u.byFile[o.key] = o
 	}
 	if f.upper != nil {

@@ -25,6 +25,7 @@ type device struct {
 	fd      int
 	answers *gofuse.ProtocolServer
 	threads int
+	kernel  gofuse.InitIn // what it can do
 	broken  atomic.Pointer[error]
 }
 
@@ -38,6 +39,7 @@ func newDevice(fd int, answers *gofuse.ProtocolServer) (*device, error) {
 	in, out := make([]byte, maxMessage), make([]byte, maxMessage)
 	n, err := unix.Read(fd, in)
 	if err == nil {
+		copy(unsafe.Slice((*byte)(unsafe.Pointer(&d.kernel)), unsafe.Sizeof(d.kernel)), in[:n])
 		err = d.answer(in[:n], out)
 	}
 	if err == nil {
@@ -63,7 +65,6 @@ func (d *device) serve() error {
 		})
 	}
 	all.Wait()
-	unix.Close(d.fd)
 	if err := d.broken.Load(); err != nil {
 		return *err
 	}

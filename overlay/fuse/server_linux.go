@@ -174,7 +174,7 @@ func serve() error {
 		}
 		if u != nil {
 			unions.Go(func() {
-				if err := u.device.serve(); err != nil {
+				if err := u.serve(); err != nil {
 					fmt.Fprintln(os.Stderr, "sandbox-install: union:", err)
 					os.Exit(1)
 				}

@@ -51,6 +51,9 @@ type Union struct {
 	byID     map[uint64]*object
 	byFile   map[file]*object
 	listings map[uint64]*listing
+	met      int // objects, since some were let go of
+
+	crowded chan struct{} // has one in it if there are too many objects
 }
 
 // newUnion prepares to answer the requests on a descriptor of /dev/fuse, which has been
@@ -69,6 +72,7 @@ func newUnion(dev *os.File, opt UnionOptions) (*Union, error) {
 		byID:          make(map[uint64]*object),
 		byFile:        make(map[file]*object),
 		listings:      make(map[uint64]*listing),
+		crowded:       make(chan struct{}, 1),
 	}
 	if err := u.plant(); err != nil {
 		return nil, fmt.Errorf("open the layers of a union: %w", err)
@@ -95,6 +99,18 @@ func newUnion(dev *os.File, opt UnionOptions) (*Union, error) {
 		return nil, fmt.Errorf("serve a union: %w", err)
 	}
 	return u, nil
+}
+
+// serve answers requests until the last mount is gone.
+func (u *Union) serve() error {
+	defer unix.Close(u.device.fd)
+	if u.device.kernel.SupportsNotify(gofuse.NOTIFY_PRUNE) {
+		var pruner sync.WaitGroup
+		pruner.Go(u.prune)
+		defer pruner.Wait()
+		defer close(u.crowded)
+	}
+	return u.device.serve()
 }
 
 // plant makes the object of the root.
