@@ -19,6 +19,10 @@ base=$(mktemp -d /var/tmp/unions.XXXXXX)
 trap 'umount -R -l "$base/merged" 2>/dev/null || true; rm -rf --one-file-system "$base"' EXIT
 trap 'exit 1' INT TERM
 mkdir "$base/lower" "$base/upper" "$base/work" "$base/merged" "$base/staging"
+# The root without what is mounted below it: fuse-overlayfs waits for itself if it meets
+# itself. Nothing that is removed may lie above it.
+mount --bind / /mnt
+mount -o remount,bind,ro /mnt
 chmod 755 "$base"
 chmod 777 "$base/staging"
 
@@ -64,7 +68,7 @@ inside() { "$binary" run --method "$1" --staging "$base/staging" --exclude '/**'
 user() { "$here/../scripts/as-user" "$binary" run --method rootless --staging "$base/staging" --exclude '/**' -o /tmp --chdir "$base/lower" -- sh rows; }
 plain() { cp -a "$base/lower" "$base/plain" && (cd "$base/plain" && sh rows) && rm -rf "$base/plain"; }
 other() {
-	fuse-overlayfs -o "lowerdir=/,upperdir=$base/upper,workdir=$base/work" "$base/merged"
+	fuse-overlayfs -o "lowerdir=/mnt,upperdir=$base/upper,workdir=$base/work" "$base/merged"
 	for dir in proc dev sys; do mount --rbind "/$dir" "$base/merged/$dir" && mount --make-rslave "$base/merged/$dir"; done
 	chroot "$base/merged" sh -c 'cd "$1" && sh rows' sh "$base/lower"
 	umount -R "$base/merged"

@@ -14,6 +14,9 @@ import (
 // SetAttr changes attributes: the size, the owner, then the mode, of which both take
 // bits, and the times, which all change.
 func (u *Union) SetAttr(_ <-chan struct{}, in *gofuse.SetAttrIn, out *gofuse.AttrOut) gofuse.Status {
+	if in.Valid&gofuse.FATTR_SIZE == 0 || in.Size != 0 {
+		defer u.ahead(in.NodeId)()
+	}
 	u.tree.Lock()
 	defer u.tree.Unlock()
 	o := u.object(in.NodeId)
@@ -233,6 +236,7 @@ func (u *Union) RemoveXAttr(_ <-chan struct{}, header *gofuse.InHeader, name str
 }
 
 func (u *Union) changeXattr(id uint64, change func(o *object, path string, follow bool) error) gofuse.Status {
+	defer u.ahead(id)()
 	u.tree.Lock()
 	defer u.tree.Unlock()
 	o := u.object(id)

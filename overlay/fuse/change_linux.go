@@ -47,6 +47,7 @@ func (u *Union) Create(_ <-chan struct{}, in *gofuse.CreateIn, name string, out 
 
 // Link gives a file one more name.
 func (u *Union) Link(_ <-chan struct{}, in *gofuse.LinkIn, name string, out *gofuse.EntryOut) gofuse.Status {
+	defer u.ahead(in.Oldnodeid)()
 	o := u.object(in.Oldnodeid)
 	if o == nil {
 		return stale

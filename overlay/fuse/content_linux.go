@@ -104,9 +104,11 @@ func (u *Union) writing(id uint64, flags uint32, do func(o *object, fd int) erro
 			return status(err)
 		}
 		u.tree.RUnlock()
+		end := u.ahead(id)
 		u.tree.Lock()
 		err := u.raise(o, false)
 		u.tree.Unlock()
+		end()
 		if err != nil {
 			return status(err)
 		}

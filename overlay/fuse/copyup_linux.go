@@ -66,7 +66,7 @@ func (u *Union) newName() string {
 func (c *copier) copyTo(work int, tmp string, o *object, empty bool) error {
 	return c.u.to(o, func(dir int, name string, _ int) error {
 		c.from, c.to = strconv.Itoa(dir)+"/"+name, strconv.Itoa(work)+"/"+tmp
-		if err := c.create(work, tmp, empty); err != nil {
+		if err := c.create(work, tmp, o, empty); err != nil {
 			return err
 		}
 		if err := c.owner(); err != nil {
@@ -209,11 +209,19 @@ func (c *copier) close() {
 }
 
 // create makes the copy, with its mode and content.
-func (c *copier) create(dir int, name string, empty bool) (err error) {
+func (c *copier) create(dir int, name string, o *object, empty bool) (err error) {
 	mode := uint32(c.st.Mode)
 	switch mode & unix.S_IFMT {
 	case unix.S_IFREG:
-		c.dst, err = unix.Openat(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, mode&0o7777)
+		if !empty {
+			if c.dst, err = c.u.copied(o, dir, name, mode); err != nil {
+				return err
+			}
+			empty = c.dst >= 0
+		}
+		if c.dst < 0 {
+			c.dst, err = unix.Openat(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, mode&0o7777)
+		}
 		if err != nil {
 			return err
 		}

@@ -25,8 +25,11 @@
 // The kernel tells a union of no opening and no closing, and keeps every answer for good,
 // which is right since all changes come through it. So a file is known by its number
 // alone ([object]), and opened when it is read or written, from a cache of descriptors.
-// What the kernel remembers of a file takes some 600 bytes here. All requests wait while a
-// file is copied up.
+// What the kernel remembers of a file takes some 600 bytes here; from 100,000 files on it is
+// asked to forget some (Linux 6.18). Requests wait while another changes something; the
+// content of a large file is copied before that.
+//
+// Requests are read by a few threads that wait in a way of their own ([device]).
 //
 // Lock order: a union's tree, its mu, a cache's. A cache's lock is never held over a
 // system call that could wait for a mount of ours; [Mirror]'s own is taken inside of

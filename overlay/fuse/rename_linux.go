@@ -13,6 +13,10 @@ func (u *Union) Rename(_ <-chan struct{}, in *gofuse.RenameIn, oldName, newName 
 	if in.Flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE) != 0 {
 		return gofuse.EINVAL // RENAME_WHITEOUT: on an overlay too
 	}
+	defer u.ahead(u.idOf(in.NodeId, oldName))()
+	if in.Flags&unix.RENAME_EXCHANGE != 0 {
+		defer u.ahead(u.idOf(in.Newdir, newName))()
+	}
 	u.tree.Lock()
 	defer u.tree.Unlock()
 	from, to := u.object(in.NodeId), u.object(in.Newdir)
@@ -34,6 +38,24 @@ func (u *Union) Rename(_ <-chan struct{}, in *gofuse.RenameIn, oldName, newName 
 		err = r.do()
 	}
 	return status(err)
+}
+
+// idOf is the number of the object that a name leads to, if the kernel knows it.
+func (u *Union) idOf(parent uint64, name string) uint64 {
+	u.tree.RLock()
+	defer u.tree.RUnlock()
+	p := u.object(parent)
+	if p == nil {
+		return 0
+	}
+	f, err := u.find(p, name)
+	if err != nil || !f.exists() {
+		return 0
+	}
+	if o := u.known(f); o != nil {
+		return o.id
+	}
+	return 0
 }
 
 // A renaming has two ends, of which each has a name and what is there, if anything.

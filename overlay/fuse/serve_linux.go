@@ -35,7 +35,7 @@ const maxMessage = 1<<20 + 4096
 // newDevice takes a descriptor over that has been mounted, and answers INIT, the first
 // request. It is not to be called by two at once.
 func newDevice(fd int, answers *gofuse.ProtocolServer) (*device, error) {
-	d := &device{fd: fd, answers: answers, threads: max(2, runtime.NumCPU())}
+	d := &device{fd: fd, answers: answers, threads: runtime.NumCPU() + 2}
 	in, out := make([]byte, maxMessage), make([]byte, maxMessage)
 	n, err := unix.Read(fd, in)
 	if err == nil {

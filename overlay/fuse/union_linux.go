@@ -51,6 +51,7 @@ type Union struct {
 	byID     map[uint64]*object
 	byFile   map[file]*object
 	listings map[uint64]*listing
+	aheads   map[*object]*copyAhead
 	met      int // objects, since some were let go of
 
 	crowded chan struct{} // has one in it if there are too many objects
@@ -72,6 +73,7 @@ func newUnion(dev *os.File, opt UnionOptions) (*Union, error) {
 		byID:          make(map[uint64]*object),
 		byFile:        make(map[file]*object),
 		listings:      make(map[uint64]*listing),
+		aheads:        make(map[*object]*copyAhead),
 		crowded:       make(chan struct{}, 1),
 	}
 	if err := u.plant(); err != nil {
