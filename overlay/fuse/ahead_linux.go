@@ -27,7 +27,7 @@ func (u *Union) ahead(id uint64) (end func()) {
 	u.tree.RLock()
 	o := u.object(id)
 	var st unix.Statx_t
-	if o == nil || o.typ != unix.S_IFREG || o.upper != nil || o.orphan >= 0 || u.stat(o, &st) != nil || st.Size < large {
+	if o == nil || !o.large || o.upper != nil || o.orphan >= 0 || u.stat(o, &st) != nil {
 		u.tree.RUnlock()
 		return func() {}
 	}

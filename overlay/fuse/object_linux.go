@@ -35,6 +35,7 @@ type object struct {
 
 	shared    *shared // of a lower file that has, or had, several names
 	protected uint32  // STATX_ATTR_IMMUTABLE, STATX_ATTR_APPEND
+	large     bool    // a lower file with content that is copied ahead
 
 	defaultACL int8 // of a directory in upper: 1 if it has one, -1 if it has none, 0 if that is not known
 }
@@ -325,6 +326,7 @@ func (u *Union) newObject(f *finding) (*object, error) {
 	switch {
 	case len(f.lowers) > 0:
 		o.key = keyOf(&f.lowerSt)
+		o.large = o.typ == unix.S_IFREG && f.lowerSt.Size >= large
 		if f.upper == nil {
 			o.protected = uint32(f.lowerSt.Attributes) & (unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND)
 		}
