@@ -20,6 +20,10 @@ func (p *planner) wantOldGone() error {
 		if _, ok := p.named[was.Path]; ok {
 			continue
 		}
+		if above, ok := p.covered[was.Path]; ok {
+			p.note(was.Path, "is left: it is package %s's now", above.last)
+			continue
+		}
 		now, err := p.look(was.Path)
 		if err != nil {
 			return err
@@ -27,28 +31,39 @@ func (p *planner) wantOldGone() error {
 		if err := p.wantBack(was, now); err != nil {
 			return err
 		}
+		if g := p.goals[was.Path]; g.entry != nil && g.from == fromStore && p.isBelowNone(was.Path) {
+			p.named[was.Path], p.goals[was.Path] = was.Path, goal{} // it comes back when the directory does
+		}
 	}
 	return nil
+}
+
+// isBelowNone reports whether no directory is wanted above a path.
+func (p *planner) isBelowNone(real string) bool {
+	for dir := path.Dir(real); dir != "."; dir = path.Dir(dir) {
+		if g, ok := p.goals[dir]; ok && (g.entry == nil || !g.entry.Mode.IsDir()) {
+			return true
+		}
+	}
+	return false
 }
 
 // wantBack decides about one path of a package that goes.
 func (p *planner) wantBack(was, now *plist.Entry) error {
 	base := p.old.Displaced.Find(was.Path)
-	if now != nil && p.takenBy(was) == nil {
+	if now != nil {
 		if decided, err := p.wantEditBack(was, now, base); decided || err != nil {
 			return err
 		}
 	}
-	switch taker := p.takenBy(was); {
-	case taker != nil:
-		p.refuse(was.Path, "remove that first", "was taken by package %s", taker)
+	switch {
 	case now == nil:
 		p.restore(was.Path, base)
 	case was.Op == plist.OpDelete:
 		p.note(was.Path, "is left: it was made after the package had deleted it")
 		p.leave(now)
 	case now.Mode.IsDir() && was.Mode.IsDir():
-		p.wantDirBack(was, now, base)
+		return p.wantDirBack(was, now, base)
 	case isEdit(p.was[was.Path]) && base != nil && same(now, was):
 		p.restore(was.Path, base)
 	case !p.isOurs(was) && (base == nil || !same(now, base)):
@@ -120,9 +135,12 @@ func (p *planner) isStored(real string) (bool, error) {
 	return p.sys.exists(p.at(keptName, p.sources[real]))
 }
 
-func (p *planner) wantDirBack(was, now, base *plist.Entry) {
+func (p *planner) wantDirBack(was, now, base *plist.Entry) error {
+	sharer, err := p.sharer(was.Path)
 	switch {
-	case p.otherOwner(was.Path) != nil:
+	case err != nil:
+		return err
+	case sharer != nil:
 		p.leave(now)
 	case base == nil:
 		p.goals[was.Path] = goal{} // if it is empty: see wantEmptied
@@ -135,6 +153,30 @@ func (p *planner) wantDirBack(was, now, base *plist.Entry) {
 		back.ModTime = now.ModTime
 		p.goals[was.Path] = goal{entry: &back}
 	}
+	return nil
+}
+
+// checkParents refuses to put anything where there is no directory for it: another
+// package, or the user, has made something else of that.
+func (p *planner) checkParents() error {
+	for _, real := range slices.SortedFunc(maps.Keys(p.goals), plist.ComparePaths) {
+		if p.goals[real].entry == nil || p.there[real] != nil || real == "." {
+			continue
+		}
+		dir := path.Dir(real)
+		g, ok := p.goals[dir]
+		if !ok {
+			now, err := p.look(dir)
+			if err != nil {
+				return err
+			}
+			g.entry = now
+		}
+		if g.entry == nil || !g.entry.Mode.IsDir() {
+			p.refuse(real, "", "can not come back: /%s is no directory", dir)
+		}
+	}
+	return nil
 }
 
 // wantEmptied keeps the directories that something stays in, and refuses to put

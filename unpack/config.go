@@ -11,7 +11,7 @@ import (
 
 // isConfig reports whether a regular file is configuration, which the user changes.
 func (p *planner) isConfig(e *plist.Entry) bool {
-	if e == nil || !e.Mode.IsRegular() {
+	if e == nil || e.Op == plist.OpDelete || !e.Mode.IsRegular() {
 		return false
 	}
 	if p.policy.Config != nil {

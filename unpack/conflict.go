@@ -69,9 +69,10 @@ func (p *planner) wantThrough(e, now *plist.Entry) error {
 	return nil
 }
 
-// installed returns what the old version of the package has at a path.
+// installed returns what the old version of the package has at a path, if nobody came
+// there after it.
 func (p *planner) installed(real string) *plist.Entry {
-	if p.old == nil {
+	if !p.holds(real) {
 		return nil
 	}
 	if e := p.old.Installed.Find(real); e != nil && e.Op != plist.OpDelete {
@@ -124,25 +125,4 @@ func (p *planner) shares(e, now *plist.Entry) bool {
 // takes reports whether the package may have what is another's.
 func (p *planner) takes(real string) bool {
 	return slices.Contains(p.policy.Take, real) || p.named[real] != "" && slices.Contains(p.policy.Take, p.named[real])
-}
-
-// hasTaken reports whether the old version took a path from its owner: of two
-// packages that have a file, the later one took it.
-func (p *planner) hasTaken(real string, from *other) bool {
-	return p.installed(real) != nil && p.isBefore(from)
-}
-
-func (p *planner) isBefore(o *other) bool {
-	return o.in.base != "" || o.transaction < p.old.Transaction
-}
-
-// takenBy returns the package that has taken a path from this one, or nil.
-func (p *planner) takenBy(was *plist.Entry) *other {
-	if was.Mode.IsDir() || was.Op == plist.OpDelete {
-		return nil
-	}
-	if o := p.otherOwner(was.Path); o != nil && !p.isBefore(o) {
-		return o
-	}
-	return nil
 }

@@ -2,7 +2,9 @@ package unpack
 
 import (
 	"errors"
+	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -31,10 +33,18 @@ func (w *work) finish() error {
 	return errors.Join(w.sys.fsync(w.state), w.sys.fsync(w.at(historyName)))
 }
 
-// record puts the package's record into its place. The old one stays with the
-// journal.
+// record puts the records into their places. The old ones stay with the journal.
 func (w *work) record() error {
-	place, old, next := w.at(packagesName, w.Name), w.at(pendingName, oldRecordDir), w.at(pendingName, recordDir)
+	for _, name := range slices.Sorted(maps.Keys(w.recorded)) {
+		if err := w.recordOne(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *work) recordOne(name string) error {
+	place, old, next := w.at(packagesName, name), w.at(pendingName, oldRecordsDir, name), w.at(pendingName, recordsDir, name)
 	hasNext, err := w.sys.exists(next)
 	if err != nil {
 		return err
@@ -47,7 +57,7 @@ func (w *work) record() error {
 	if err != nil {
 		return err
 	}
-	if there && !hasOld && (hasNext || w.drops) {
+	if there && !hasOld && (hasNext || w.recorded[name] == 0) {
 		if err := w.sys.rename(place, old, noReplace); err != nil {
 			return err
 		}
@@ -62,14 +72,10 @@ func (w *work) record() error {
 
 // keep moves what was displaced into the store.
 func (w *work) keep() error {
-	live := w.liveFiles()
 	for i := range w.steps {
 		s := &w.steps[i]
 		if !s.displaces() {
 			continue
-		}
-		if err := w.dropNames(s, live); err != nil {
-			return err
 		}
 		there, err := w.sys.exists(s.temporary(w.Number))
 		if err != nil {
@@ -80,30 +86,6 @@ func (w *work) keep() error {
 				return err
 			}
 			if err := w.moveAway(s.temporary(w.Number), w.keptAt(w.Number, s)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// liveFiles returns the files that stay, by their first names before.
-func (w *work) liveFiles() map[string]bool {
-	names, files := liveNames(w.Before, w.After), make(map[string]bool)
-	for i := range w.Before.Entries {
-		if b := &w.Before.Entries[i]; names[b.Path] {
-			files[bodyOf(b)] = true
-		}
-	}
-	return files
-}
-
-// dropNames removes what a step displaced of files that stay under another name:
-// they are to have no name in the store, which link counts would show.
-func (w *work) dropNames(s *step, live map[string]bool) error {
-	for _, b := range below(w.Before, s.path) {
-		if linkable(&b) && live[bodyOf(&b)] {
-			if err := w.sys.unlink(s.temporary(w.Number) + b.Path[len(s.path):]); err != nil && !isMissing(err) {
 				return err
 			}
 		}

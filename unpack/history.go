@@ -152,11 +152,13 @@ func (r *Root) Prune(keep Retention) (pruned []int, err error) {
 		if !retained(i) {
 			continue
 		}
-		old, err := r.readRecord(r.at(historyName, strconv.Itoa(t.Number), oldRecordDir))
+		old, err := r.oldRecords(t.Number)
 		if err != nil {
 			return nil, err
 		}
-		old.needs(needed)
+		for _, rec := range old {
+			rec.needs(needed)
+		}
 	}
 	b, err := newBarrier(r.sys, []string{r.at(keptName)})
 	if err != nil {
@@ -188,12 +190,8 @@ func (r *Root) neededObjects() (map[string]bool, error) {
 	return needed, err
 }
 
-// needs adds the objects of the store that the removal of a package brings back, if
-// there is a record of it.
+// needs adds the objects of the store that the removal of a package brings back.
 func (r *Record) needs(objects map[string]bool) {
-	if r == nil {
-		return
-	}
 	for _, source := range r.sources {
 		parts := strings.SplitN(source, "/", 3) // transaction, step, path in it
 		objects[path.Join(parts[:2]...)] = true

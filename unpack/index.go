@@ -26,19 +26,44 @@ import (
 //	         block shares nothing
 //	table    u32 offset of each block
 //	table    u32 offset of each set
-//	sets     lines of quoted words: name and transaction of each owner in turn
+//	sets     lines of quoted words: name and transaction of each owner in turn, the
+//	         latter with "/" if it is a directory, "-" if it deleted what was there
 const (
-	indexMagic  = "sbxindx1"
+	indexMagic  = "sbxindx2"
 	indexHeader = 8 + 8 + 4*4 + 3*8
 	indexBody   = indexHeader + 32
 	blockPaths  = 16
 )
 
-// An owner is a package that has a path, and the transaction that it came with.
+// An owner is a package that has a path, or has deleted what was there, and the
+// transaction that it came with.
 type owner struct {
 	name        string
 	transaction int
+	what        claim
 }
+
+// A claim is what an owner has at a path.
+type claim byte
+
+const (
+	aFile     claim = ' ' // anything but a directory
+	aDir      claim = '/'
+	aDeletion claim = '-'
+)
+
+func claimOf(e *plist.Entry) claim {
+	switch {
+	case e.Op == plist.OpDelete:
+		return aDeletion
+	case e.Mode.IsDir():
+		return aDir
+	}
+	return aFile
+}
+
+// compare orders owners by their transactions.
+func (o owner) compare(other owner) int { return o.transaction - other.transaction }
 
 // An ownership is a path and its owners, in the order of their transactions.
 type ownership struct {
@@ -119,7 +144,11 @@ func commonPrefix(a, b string) int {
 func marshalOwners(owners []owner) []byte {
 	var words []string
 	for _, o := range owners {
-		words = append(words, o.name, strconv.Itoa(o.transaction))
+		number := strconv.Itoa(o.transaction)
+		if o.what != aFile {
+			number += string(rune(o.what))
+		}
+		words = append(words, o.name, number)
 	}
 	var b quotedLines
 	b.add(words...)
@@ -133,11 +162,15 @@ func unmarshalOwners(line string) ([]owner, error) {
 	}
 	var owners []owner
 	for ; len(words) > 0; words = words[2:] {
-		n, err := strconv.Atoi(words[1])
-		if err != nil {
+		o := owner{name: words[0], what: aFile}
+		number := words[1]
+		if end := len(number) - 1; end > 0 && (number[end] == byte(aDir) || number[end] == byte(aDeletion)) {
+			o.what, number = claim(number[end]), number[:end]
+		}
+		if o.transaction, err = strconv.Atoi(number); err != nil {
 			return nil, err
 		}
-		owners = append(owners, owner{words[0], n})
+		owners = append(owners, o)
 	}
 	return owners, nil
 }
@@ -197,7 +230,7 @@ func (x *index) entry(at int, last []byte) (path []byte, set uint64, next int, e
 	return path, set, from + int(own) + n, nil
 }
 
-// find returns the owners of a path; none if nobody has it.
+// find returns the owners of a path, and who deleted it; none if there is none.
 func (x *index) find(path string) ([]owner, error) {
 	low, high := 0, len(x.blocks)/4 // the block is before high
 	for low < high {
@@ -289,25 +322,22 @@ func (x *index) all(do func(ownership)) error {
 	return nil
 }
 
-// changeOwner returns ownerships in which the package of a name has what l lists
-// and nothing else.
+// changeOwner returns ownerships in which the package of a name has, or has deleted, what
+// l lists and nothing else.
 func changeOwner(all []ownership, name string, transaction int, l *plist.List) []ownership {
 	out := make([]ownership, 0, len(all)+64)
 	k := 0
-	have := func(o ownership, has bool) {
+	have := func(o ownership, e *plist.Entry) {
 		owners := slices.DeleteFunc(slices.Clone(o.owners), func(w owner) bool { return w.name == name })
-		if has {
-			owners = append(owners, owner{name, transaction})
-			slices.SortStableFunc(owners, func(a, b owner) int { return a.transaction - b.transaction })
+		if e != nil {
+			owners = append(owners, owner{name, transaction, claimOf(e)})
+			slices.SortStableFunc(owners, owner.compare)
 		}
 		if len(owners) > 0 {
 			out = append(out, ownership{o.path, owners})
 		}
 	}
 	next := func() *plist.Entry {
-		for k < len(l.Entries) && l.Entries[k].Op == plist.OpDelete {
-			k++
-		}
 		if k == len(l.Entries) {
 			return nil
 		}
@@ -315,22 +345,24 @@ func changeOwner(all []ownership, name string, transaction int, l *plist.List) [
 	}
 	for _, o := range all {
 		for e := next(); e != nil && plist.ComparePaths(e.Path, o.path) < 0; e = next() {
-			have(ownership{path: e.Path}, true)
+			have(ownership{path: e.Path}, e)
 			k++
 		}
 		e := next()
-		same := e != nil && e.Path == o.path
-		if same {
+		if e != nil && e.Path != o.path {
+			e = nil
+		}
+		if e != nil {
 			k++
 		}
-		if !same && !slices.ContainsFunc(o.owners, func(w owner) bool { return w.name == name }) {
+		if e == nil && !slices.ContainsFunc(o.owners, func(w owner) bool { return w.name == name }) {
 			out = append(out, o)
 			continue
 		}
-		have(o, same)
+		have(o, e)
 	}
 	for e := next(); e != nil; e = next() {
-		have(ownership{path: e.Path}, true)
+		have(ownership{path: e.Path}, e)
 		k++
 	}
 	return out

@@ -16,7 +16,7 @@ import (
 func TestIndex(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var all []ownership
-	model := make(map[string]map[string]int) // path -> package -> transaction
+	model := make(map[string]map[string]owner) // path -> package -> how it has it
 	for transaction := 1; transaction < 200; transaction++ {
 		name := fmt.Sprintf("p %d\n", rnd.IntN(6))
 		l := &plist.List{}
@@ -29,14 +29,16 @@ func TestIndex(t *testing.T) {
 				continue
 			}
 			e := plist.Entry{Op: plist.OpAdd, Path: path, ModTime: time.Unix(1, 0), Mode: fs.FileMode(0o644)}
-			if rnd.IntN(8) == 0 {
+			switch rnd.IntN(8) {
+			case 1:
+				e.Mode |= fs.ModeDir
+			case 0:
 				e = plist.Entry{Op: plist.OpDelete, Path: path}
-			} else {
-				if model[path] == nil {
-					model[path] = make(map[string]int)
-				}
-				model[path][name] = transaction
 			}
+			if model[path] == nil {
+				model[path] = make(map[string]owner)
+			}
+			model[path][name] = owner{name, transaction, claimOf(&e)}
 			l.Entries = append(l.Entries, e)
 			l.Sort()
 		}
@@ -49,11 +51,11 @@ func TestIndex(t *testing.T) {
 		for path, want := range model {
 			owners, err := x.find(path)
 			check(t, err)
-			got := make(map[string]int)
+			got := make(map[string]owner)
 			for _, o := range owners {
-				got[o.name] = o.transaction
+				got[o.name] = o
 			}
-			if !maps.Equal(got, want) || !slices.IsSortedFunc(owners, func(a, b owner) int { return a.transaction - b.transaction }) {
+			if !maps.Equal(got, want) || !slices.IsSortedFunc(owners, owner.compare) {
 				t.Fatalf("transaction %d, %q: %v, want %v", transaction, path, owners, want)
 			}
 			if none, err := x.find(path + "x"); err != nil || none != nil {
@@ -75,7 +77,7 @@ func TestIndex(t *testing.T) {
 
 // FuzzIndex: whatever stands in an index, looking into it ends well.
 func FuzzIndex(f *testing.F) {
-	good, err := encodeIndex(7, []ownership{{"a", []owner{{"p", 1}}}, {"a/b", []owner{{"p", 1}, {"q", 2}}}})
+	good, err := encodeIndex(7, []ownership{{"a", []owner{{"p", 1, aDir}}}, {"a/b", []owner{{"p", 1, aFile}, {"q", 2, aDeletion}}}})
 	check(f, err)
 	f.Add(good, "a/b")
 	f.Add(good[:len(good)-3], "a")
@@ -95,7 +97,7 @@ func FuzzIndex(f *testing.F) {
 func million() []ownership {
 	var all []ownership
 	for p := range 1000 {
-		owners := []owner{{fmt.Sprintf("package-%d", p), p + 1}}
+		owners := []owner{{name: fmt.Sprintf("package-%d", p), transaction: p + 1, what: aFile}}
 		for d := range 10 {
 			for n := range 100 {
 				all = append(all, ownership{fmt.Sprintf("usr/share/package-%d/locale-%d/LC_MESSAGES/%x-file.mo", p, d, uint32(n*2654435761)), owners})

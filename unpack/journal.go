@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,8 +31,9 @@ type Transaction struct {
 	// Previous is the digest of the transaction before it: see Root.VerifyHistory.
 	Previous plist.Digest
 
-	drops    bool // the package has no record afterwards
-	recorded int  // else that record's Transaction
+	// recorded are the records that it changes, by package: which transaction wrote those
+	// that are there afterwards; 0 if there is none.
+	recorded map[string]int
 }
 
 const aboutMagic = "sandbox-install transaction 1"
@@ -43,10 +46,8 @@ func (t *Transaction) marshal() []byte {
 	if t.Undoes != 0 {
 		fmt.Fprintf(&b, "undoes %d\n", t.Undoes)
 	}
-	if t.drops {
-		fmt.Fprintln(&b, "record none")
-	} else {
-		fmt.Fprintf(&b, "record %d\n", t.recorded)
+	for _, name := range slices.Sorted(maps.Keys(t.recorded)) {
+		fmt.Fprintf(&b, "record %d %q\n", t.recorded[name], name)
 	}
 	fmt.Fprintf(&b, "previous %s\n", t.Previous)
 	fmt.Fprintf(&b, "name %q\nversion %q\ntime %s\n", t.Name, t.Version, t.Time.UTC().Format(time.RFC3339Nano))
@@ -70,9 +71,7 @@ func (t *Transaction) unmarshal(text []byte) error {
 		case "undoes":
 			t.Undoes, err = strconv.Atoi(value)
 		case "record":
-			if t.drops = value == "none"; !t.drops {
-				t.recorded, err = strconv.Atoi(value)
-			}
+			err = t.unmarshalRecord(value)
 		case "previous":
 			t.Previous, err = parseDigest(value)
 		case "name":
@@ -92,6 +91,20 @@ func (t *Transaction) unmarshal(text []byte) error {
 		return errors.New("no number")
 	}
 	return nil
+}
+
+func (t *Transaction) unmarshalRecord(value string) error {
+	number, quoted, _ := strings.Cut(value, " ")
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return err
+	}
+	name, err := strconv.Unquote(quoted)
+	if t.recorded == nil {
+		t.recorded = make(map[string]int)
+	}
+	t.recorded[name] = n
+	return err
 }
 
 // A sourceMap says where the content of displaced files is kept: entry path to

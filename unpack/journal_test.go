@@ -9,8 +9,8 @@ import (
 
 func FuzzTransaction(f *testing.F) {
 	for _, t := range []Transaction{
-		{Number: 1, Verb: "unpack", Name: "a b\n\xff", Version: "1", Time: time.Unix(1e9, 5), recorded: 1},
-		{Number: 7, Verb: "undo", Undoes: 3, Name: "x", Time: time.Unix(0, 0), drops: true},
+		{Number: 1, Verb: "unpack", Name: "a b\n\xff", Version: "1", Time: time.Unix(1e9, 5), recorded: map[string]int{"a b\n\xff": 1, "none": 0}},
+		{Number: 7, Verb: "undo", Undoes: 3, Name: "x", Time: time.Unix(0, 0)},
 	} {
 		f.Add(t.marshal())
 	}

@@ -11,16 +11,17 @@ import (
 
 // The files of a journal.
 const (
-	aboutFile    = "about"
-	beforeFile   = "before.plist"
-	afterFile    = "after.plist"
-	editsFile    = "edits"
-	recordDir    = "record"     // the package's record to be, until it is in its place
-	oldRecordDir = "old-record" // the one it had
+	aboutFile  = "about"
+	beforeFile = "before.plist"
+	afterFile  = "after.plist"
+	editsFile  = "edits"
+
+	recordsDir    = "records"     // records to be, by package, until they are in their places
+	oldRecordsDir = "old-records" // those that were there
 )
 
 // writeJournal makes a transaction the pending one: all of it or nothing.
-func (r *Root) writeJournal(t *Transaction, rec *Record) error {
+func (r *Root) writeJournal(t *Transaction, records []*Record) error {
 	dir := r.at(unfinishedName)
 	if err := r.sys.mkdir(dir, 0o755); err != nil {
 		return err
@@ -41,10 +42,18 @@ func (r *Root) writeJournal(t *Transaction, rec *Record) error {
 			return err
 		}
 	}
-	if rec != nil {
-		if err := r.writeRecord(path.Join(dir, recordDir), rec); err != nil {
+	for _, sub := range []string{recordsDir, oldRecordsDir} {
+		if err := r.sys.mkdir(path.Join(dir, sub), 0o755); err != nil {
 			return err
 		}
+	}
+	for _, rec := range records {
+		if err := r.writeRecord(path.Join(dir, recordsDir, rec.Name()), rec); err != nil {
+			return err
+		}
+	}
+	if err := r.sys.fsync(path.Join(dir, recordsDir)); err != nil {
+		return err
 	}
 	if err := r.sys.fsync(dir); err != nil {
 		return err

@@ -82,12 +82,17 @@ func (r *Root) PlanConfig(name string, resolve map[string]Resolution) (plan *Pla
 	if err != nil {
 		return nil, err
 	}
-	plan.Is, plan.recorded = p.resolved(&plan.Transaction, waiting), plan.Number
+	plan.Is = p.resolved(&plan.Transaction, waiting)
+	plan.setRecords()
 	return plan, nil
 }
 
 // resolveOne sets the goal of one file.
 func (p *planner) resolveOne(m *Merge, how Resolution) error {
+	if above, ok := p.covered[m.Path]; ok {
+		p.refuse(m.Path, "", "is package %s's now", above.last)
+		return nil
+	}
 	now, err := p.look(m.Path)
 	if err != nil {
 		return err
@@ -137,7 +142,7 @@ func (p *planner) wantTextAt(real string, like *plist.Entry, text string) error 
 // resolved is the record after merges were resolved.
 func (p *planner) resolved(t *Transaction, waiting []Merge) *Record {
 	rec := *p.old
-	rec.Transaction, rec.Merges = t.Number, waiting
+	rec.written, rec.Merges = t.Number, waiting
 	installed := *rec.Installed
 	installed.Entries = slices.Clone(installed.Entries)
 	for i := range installed.Entries {

@@ -155,18 +155,22 @@ func (p *play) pack() Package {
 	first := ""
 	for _, name := range names {
 		e := plist.Entry{Op: plist.OpAdd, Path: name, Mode: 0o644, ModTime: time.Unix(int64(p.rnd.IntN(5)), 0)}
-		if !dirs[path.Dir(name)] || p.rnd.IntN(3) == 0 {
-			continue
+		if there, ok := dirs[path.Dir(name)]; ok && !there || p.rnd.IntN(3) == 0 {
+			continue // what is below a file; a directory may be left out
 		}
-		switch kind := p.rnd.IntN(8); {
+		switch kind := p.rnd.IntN(9); {
 		case name == "d" || name == "etc" || name == "d/e" && kind < 6:
 			e.Mode, dirs[name] = fs.ModeDir|0o755, true
+		case kind == 8:
+			e = plist.Entry{Op: plist.OpDelete, Path: name}
+			dirs[name] = false
 		case kind == 0:
 			e.Mode, e.Link = fs.ModeSymlink|0o777, fmt.Sprint("to", p.rnd.IntN(3))
 		case kind == 1 && first != "":
 			f := l.Find(first)
 			e = *f
 			e.Path, e.Link = name, first
+			tree[name] = tree[first]
 		default:
 			tree[name] = fmt.Sprint("package ", p.rnd.IntN(4))
 			d, err := capture.Digest(strings.NewReader(tree[name]))
@@ -175,6 +179,9 @@ func (p *play) pack() Package {
 			if e.Mode |= fs.FileMode(p.rnd.IntN(2)) * 0o111; first == "" {
 				first = name
 			}
+		}
+		if _, ok := dirs[name]; !ok {
+			dirs[name] = false
 		}
 		l.Entries = append(l.Entries, e)
 	}
@@ -188,6 +195,9 @@ func (p *play) act() {
 	if p.rnd.IntN(3) == 0 {
 		anything = Policy{}
 	}
+	if p.rnd.IntN(2) == 0 {
+		anything.Take = names
+	}
 	switch p.rnd.IntN(8) {
 	case 0, 1, 2:
 		pkg := p.pack()
@@ -197,7 +207,7 @@ func (p *play) act() {
 		p.change("remove "+name, func() error { _, err := p.r.Remove(name, anything); return err })
 	case 4:
 		n := p.rnd.IntN(len(p.sums))
-		p.change(fmt.Sprint("undo ", n), func() error { _, err := p.r.Undo(n, Policy{}); return err })
+		p.change(fmt.Sprint("undo ", n), func() error { _, err := p.r.Undo(n, anything); return err })
 	case 5:
 		p.rollback(p.rnd.IntN(len(p.sums)))
 	case 6:
@@ -391,8 +401,8 @@ func (p *play) checkMine() {
 	}
 }
 
-// end removes all packages, which brings back what was there before all if nobody else
-// changed anything.
+// end removes all packages, in any order, which brings back what was there before all if
+// nobody else changed anything.
 func (p *play) end() {
 	if bad, err := p.r.VerifyHistory(); bad != 0 || err != nil {
 		p.Errorf("history: %d, %v", bad, err)
@@ -406,13 +416,15 @@ func (p *play) end() {
 		if len(records) == 0 {
 			break
 		}
-		all := slices.Collect(maps.Values(records))
-		slices.SortFunc(all, func(a, b *Record) int { return b.Transaction - a.Transaction })
-		if _, err := p.r.Remove(all[0].Name(), Policy{}); err != nil {
-			p.Errorf("remove %s: %v", all[0].Name(), err)
+		name := slices.Sorted(maps.Keys(records))[p.rnd.IntN(len(records))]
+		if _, err := p.r.Remove(name, Policy{}); err != nil && strings.Contains(err.Error(), "can not come back") {
+			p.said = append(p.said, "no remove "+name) // another is to go first
+			continue
+		} else if err != nil {
+			p.Errorf("remove %s: %v", name, err)
 			return
 		}
-		p.said = append(p.said, "remove "+all[0].Name())
+		p.said = append(p.said, "remove "+name)
 	}
 	if p.sum() != p.sums[0] {
 		p.Errorf("all is removed, and the root is another")

@@ -8,7 +8,8 @@ import (
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
-// A displaced file may have other names, which the transaction knows nothing of. What
+// A displaced file may have other names, which stay, and of which the transaction may know
+// nothing. What
 // goes to the store is then a copy: whoever changes the file by another name would
 // change what is kept, and the other names would count one more than there are.
 
@@ -56,6 +57,20 @@ func (w *work) separate(s *step) error {
 		}
 	}
 	return nil
+}
+
+// isOneName reports whether the transaction knows a file by one name only. Its attributes
+// are no other name's business: who gets others becomes a file of its own, too.
+func (w *work) isOneName(b *plist.Entry) bool {
+	for _, l := range []*plist.List{w.Before, w.After} {
+		body := bodyOf(l.Find(b.Path))
+		for i := range l.Entries {
+			if e := &l.Entries[i]; linkable(e) && e.Path != b.Path && bodyOf(e) == body {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // displacedNames counts the names of a file that the transaction displaced, or moved to

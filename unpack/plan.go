@@ -2,6 +2,7 @@ package unpack
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -57,8 +58,26 @@ type Plan struct {
 	// none. What Was has and Is has not, is free for others: image bases too.
 	Was, Is *Record
 
+	others []*Record // of other packages, whose records change too
+
 	open     func(e *plist.Entry) (plist.File, error)
 	pristine func(d plist.Digest) (plist.File, error) // opens what Is.pristine lacks
+}
+
+// recordsToBe are the records that are there afterwards, of those that change.
+func (p *Plan) recordsToBe() []*Record {
+	if p.Is == nil {
+		return p.others
+	}
+	return append(slices.Clone(p.others), p.Is)
+}
+
+// setRecords makes the transaction tell which records change.
+func (p *Plan) setRecords() {
+	p.recorded = map[string]int{p.Name: 0}
+	for _, rec := range p.recordsToBe() {
+		p.recorded[rec.Name()] = rec.written
+	}
 }
 
 // A Change is one step of a plan. What lies below a directory that comes or goes

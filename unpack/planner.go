@@ -37,6 +37,13 @@ type planner struct {
 	pkg    Package
 	was    map[string]*plist.Entry // real path -> entry of the old version, as packaged
 
+	// covered are the paths of the old version that others came to after it.
+	covered map[string]cover
+
+	// since are the records of packages that others changed since the transaction that is
+	// undone; nil for those that are gone.
+	since []*Record
+
 	named   map[string]string // real path -> path in the package
 	linked  map[string]bool   // paths in the package that hard links lead to
 	there   map[string]*plist.Entry
@@ -81,13 +88,16 @@ func (p *planner) readOld(name string) (err error) {
 	if checkName(name) != nil {
 		return nil
 	}
-	p.old, err = p.layers[len(p.layers)-1].record(name)
+	p.old, err = p.own().record(name)
 	if err != nil || p.old == nil {
 		return err
 	}
 	p.sources, p.bases = p.old.sources, p.old.Displaced
-	p.was, err = p.packaged(p.old)
-	return err
+	if p.was, err = p.packaged(p.old); err != nil {
+		return err
+	}
+	p.findCovered()
+	return nil
 }
 
 // packaged returns what a package packed, by real paths.
@@ -146,9 +156,20 @@ func (r *Root) PlanUnpack(pkg Package, policy Policy) (plan *Plan, err error) {
 	if err := p.verify(pkg.List); err != nil {
 		return nil, err
 	}
-	plan.Is, err = p.record(&plan.Transaction, pkg.List)
-	plan.recorded = plan.Number
-	return plan, err
+	if plan.others, err = p.inherited(&plan.Transaction); err != nil {
+		return nil, err
+	}
+	if plan.Is, err = p.record(plan, pkg.List); err != nil {
+		return nil, err
+	}
+	plan.setRecords()
+	for _, rec := range plan.recordsToBe() {
+		p.checkDisplaced(rec)
+	}
+	if len(p.refused) > 0 {
+		return nil, p.refused
+	}
+	return plan, nil
 }
 
 // PlanRemove plans to take an installed package away, and to bring back what was
@@ -168,7 +189,14 @@ func (r *Root) PlanRemove(name string, policy Policy) (plan *Plan, err error) {
 			return nil, err
 		}
 	}
-	return p.plan(Transaction{Verb: "remove", Name: name, Version: p.old.Packaged.Version, drops: true})
+	if plan, err = p.plan(Transaction{Verb: "remove", Name: name, Version: p.old.Packaged.Version}); err != nil {
+		return nil, err
+	}
+	if plan.others, err = p.inherited(&plan.Transaction); err != nil {
+		return nil, err
+	}
+	plan.setRecords()
+	return plan, nil
 }
 
 // ErrNotInstalled says that there is no package of a name.
@@ -201,7 +229,7 @@ func (p *planner) look(real string) (*plist.Entry, error) {
 
 // plan makes the goals a transaction.
 func (p *planner) plan(t Transaction) (*Plan, error) {
-	if err := p.wantEmptied(); err != nil {
+	if err := errors.Join(p.wantEmptied(), p.checkParents()); err != nil {
 		return nil, err
 	}
 	if len(p.refused) > 0 {

@@ -12,6 +12,10 @@ type Record struct {
 	// Transaction is the number of the one that installed it.
 	Transaction int
 
+	// written is the number of the one that wrote this record: a later one, if what the
+	// package displaced is another since, or its configuration was merged.
+	written int
+
 	// Packaged is the packing list as it came.
 	Packaged *plist.List
 
@@ -59,23 +63,13 @@ func (m sourceMap) unmarshal(text []byte) error {
 // subset returns the entries of l that are to be kept, hard links repaired: the
 // first name that is left becomes the first name.
 func subset(l *plist.List, keep func(*plist.Entry) bool) *plist.List {
-	out := &plist.List{Name: l.Name, Version: l.Version, Prefix: l.Prefix}
-	first := make(map[string]string) // first name in l -> first one kept
+	var kept []displaced
 	for i := range l.Entries {
-		e := l.Entries[i]
-		if !keep(&e) {
-			continue
+		if keep(&l.Entries[i]) {
+			kept = append(kept, displaced{l.Entries[i], l})
 		}
-		if linkable(&e) && e.Op != plist.OpDelete {
-			body := bodyOf(&e)
-			if first[body] == "" {
-				first[body] = e.Path
-				e.Link = ""
-			} else {
-				e.Link = first[body]
-			}
-		}
-		out.Entries = append(out.Entries, e)
 	}
+	out := listOf(kept)
+	out.Name, out.Version, out.Prefix = l.Name, l.Version, l.Prefix
 	return out
 }

@@ -10,8 +10,9 @@ import (
 )
 
 // record makes the new record of the package, whose whole list is given.
-func (p *planner) record(t *Transaction, whole *plist.List) (*Record, error) {
-	rec := &Record{Transaction: t.Number, Packaged: whole, Merges: p.merges, Edits: p.ours, sources: make(sourceMap)}
+func (p *planner) record(plan *Plan, whole *plist.List) (*Record, error) {
+	t := &plan.Transaction
+	rec := &Record{Transaction: t.Number, written: t.Number, Packaged: whole, Merges: p.merges, Edits: p.ours, sources: make(sourceMap)}
 	p.recordPristine(rec)
 	for real := range p.kept {
 		p.named[real] = real
@@ -29,62 +30,63 @@ func (p *planner) record(t *Transaction, whole *plist.List) (*Record, error) {
 	}
 	rec.Installed.Sort()
 	stored := storedBy(t)
-	base := &plist.List{}
+	var base []displaced
 	for _, real := range slices.SortedFunc(maps.Keys(p.named), plist.ComparePaths) {
-		e, fresh, err := p.base(real, t)
+		from, sources, err := p.base(real, plan, stored)
 		if err != nil {
 			return nil, err
 		}
+		e := from.Find(real)
 		if e == nil {
 			continue
 		}
-		base.Entries = append(base.Entries, *e)
-		switch source := p.sources[real]; {
-		case !e.Mode.IsRegular():
-		case fresh && stored[real] != "":
-			rec.sources[real] = stored[real]
-		case !fresh && source != "":
+		base = append(base, displaced{*e, from})
+		source := sources[real]
+		if now := t.Before.Find(real); source == "" && now != nil && !contentDiffers(now, e) {
+			source = stored[real] // it stayed until now
+		}
+		if e.Mode.IsRegular() && source != "" {
 			rec.sources[real] = source
 		}
 	}
 	for _, edit := range p.ours {
-		if e := p.beforeEdits(edit.Path, t); e != nil {
-			base.Entries = append(base.Entries, *e)
+		from := p.beforeEdits(edit.Path, t)
+		if e := from.Find(edit.Path); e != nil {
+			base = append(base, displaced{*e, from})
 		}
 	}
-	base.Sort()
-	base.Entries = slices.CompactFunc(base.Entries, func(a, b plist.Entry) bool { return a.Path == b.Path })
-	rec.Displaced = subset(base, func(*plist.Entry) bool { return true })
+	rec.Displaced = listOf(base)
 	for _, l := range []*plist.List{rec.Installed, rec.Displaced} {
 		l.Name, l.Version = t.Name, t.Version
 	}
 	return rec, nil
 }
 
-// beforeEdits returns what a shared file was before the package's lines came.
-func (p *planner) beforeEdits(real string, t *Transaction) *plist.Entry {
+// beforeEdits returns the list that tells what a shared file was before the package's lines came.
+func (p *planner) beforeEdits(real string, t *Transaction) *plist.List {
 	if p.old != nil && slices.ContainsFunc(p.old.Edits, func(e Edit) bool { return e.Path == real }) {
-		return p.old.Displaced.Find(real)
+		return p.old.Displaced
 	}
-	return t.Before.Find(real)
+	return t.Before
 }
 
-// base returns what was at a path before any package was, and whether that is
-// what is there now.
-func (p *planner) base(real string, t *Transaction) (e *plist.Entry, fresh bool, err error) {
-	if p.old != nil && p.old.Installed.Find(real) != nil {
-		return p.old.Displaced.Find(real), false, nil
+// base returns the list that tells what was at a path before the package came, and where
+// the content of that is.
+func (p *planner) base(real string, plan *Plan, stored sourceMap) (*plist.List, sourceMap, error) {
+	if p.holds(real) {
+		return p.old.Displaced, p.old.sources, nil
 	}
-	if other := p.otherOwner(real); other != nil && !p.takes(real) {
-		rec, err := other.in.record(other.name)
-		if err != nil {
-			return nil, false, err
-		}
-		if rec != nil {
-			return rec.Displaced.Find(real), false, nil
+	if g := p.goals[real].entry; g != nil && g.Mode.IsDir() && plan.Before.Find(real) != nil {
+		if rec, err := p.sharer(real); err != nil {
+			return nil, nil, err
+		} else if rec != nil {
+			if i := slices.IndexFunc(plan.others, func(o *Record) bool { return o.Name() == rec.Name() }); i >= 0 {
+				rec = plan.others[i]
+			}
+			return rec.Displaced, rec.sources, nil
 		}
 	}
-	return t.Before.Find(real), true, nil
+	return plan.Before, stored, nil
 }
 
 // storedBy says where a transaction keeps what it displaces.

@@ -34,7 +34,7 @@ func (r *Root) writeRecord(dir string, rec *Record) error {
 		{sourcesFile, writeBytes(rec.sources.marshal())},
 		{mergesFile, writeBytes(marshalMerges(rec.Merges))},
 		{editsFile, writeBytes(marshalEdits(rec.Edits))},
-		{numberFile, writeBytes(fmt.Appendln(nil, rec.Transaction))},
+		{numberFile, writeBytes(fmt.Appendln(nil, rec.Transaction, rec.written))},
 	} {
 		if err := r.writeFile(path.Join(dir, file.name), file.write); err != nil {
 			return err
@@ -87,7 +87,7 @@ func (r *Root) readRecord(dir string) (*Record, error) {
 	if text, err = r.readFile(path.Join(dir, numberFile)); err != nil {
 		return nil, err
 	}
-	if _, err := fmt.Sscanln(string(text), &rec.Transaction); err != nil {
+	if _, err := fmt.Sscanln(string(text), &rec.Transaction, &rec.written); err != nil {
 		return nil, fmt.Errorf("/%s: %w", path.Join(dir, numberFile), err)
 	}
 	return rec, r.readChanges(rec)

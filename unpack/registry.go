@@ -100,6 +100,12 @@ func (g *registry) changedSince() ([]string, error) {
 
 // find returns the owners of a path, in the order of their transactions.
 func (g *registry) find(real string) []owner {
+	return slices.DeleteFunc(g.claimants(real), func(o owner) bool { return o.what == aDeletion })
+}
+
+// claimants returns the owners of a path and those who deleted it, in the order of their
+// transactions.
+func (g *registry) claimants(real string) []owner {
 	var owners []owner
 	if g.x != nil {
 		known, err := g.x.find(real)
@@ -116,11 +122,11 @@ func (g *registry) find(real string) []owner {
 		if rec == nil {
 			continue
 		}
-		if e := rec.Installed.Find(real); e != nil && e.Op != plist.OpDelete {
-			owners = append(owners, owner{name, rec.Transaction})
+		if e := rec.Installed.Find(real); e != nil {
+			owners = append(owners, owner{name, rec.Transaction, claimOf(e)})
 		}
 	}
-	slices.SortFunc(owners, func(a, b owner) int { return a.transaction - b.transaction })
+	slices.SortFunc(owners, owner.compare)
 	return owners
 }
 

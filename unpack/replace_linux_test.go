@@ -144,9 +144,9 @@ func (c *replaceCell) test(t *testing.T) {
 
 func lastNumber(t *testing.T, r *Root) int {
 	t.Helper()
-	all, err := r.History()
+	numbers, err := r.historyNumbers()
 	check(t, err)
-	return all[len(all)-1].Number
+	return append([]int{0}, numbers...)[len(numbers)]
 }
 
 // A versions makes packages of one name.
@@ -204,8 +204,6 @@ func TestTake(t *testing.T) {
 		t.Errorf("notes %q", notes)
 	}
 	v.sh("[ $(cat bin/x) = second ]")
-	_, err = v.r.Remove("first", Policy{})
-	expectRefusal(t, err, "/bin/x: was taken by package second")
 	_, err = v.r.Unpack(v.pkg("first", "2", "mkdir bin; echo first2 > bin/x; echo a > a"), Policy{})
 	expectRefusal(t, err, "/bin/x: belongs to package second")
 	v.unpack(v.pkg("second", "2", "mkdir bin; echo second2 > bin/x"), Policy{}) // what it has taken it has
@@ -221,6 +219,64 @@ func TestTake(t *testing.T) {
 	_, err = v.r.Remove("first", Policy{})
 	check(t, err)
 	expect(t, v.dir+"/root", clean)
+}
+
+// TestTakeBack: a file changes hands twice; its packages go in any order, and what was
+// there before all comes back.
+func TestTakeBack(t *testing.T) {
+	v := newVersions(t, "echo base > x")
+	clean := picture(t, v.dir+"/root")
+	take := Policy{Take: []string{"x"}, Save: true}
+	one, two := v.pkg("first", "1", "rm x; echo first > x"), v.pkg("first", "2", "rm x; echo first2 > x")
+	second, third := v.pkg("second", "1", "rm x; echo second > x"), v.pkg("third", "1", "rm x")
+	for back, order := range [][]string{{"first", "second", "third"}, {"second", "first", "third"}, {"third", "first", "second"}} {
+		begin := lastNumber(t, v.r)
+		var was string
+		for i, pkg := range []Package{one, second, two, third} {
+			v.unpack(pkg, take)
+			if i == back {
+				was = picture(t, v.dir+"/root")
+			}
+		}
+		for _, name := range order {
+			_, err := v.r.Remove(name, Policy{})
+			check(t, err)
+		}
+		expect(t, v.dir+"/root", clean)
+		for _, then := range []struct {
+			to   int
+			want string
+		}{{begin + 1 + back, was}, {begin + 7, clean}} {
+			numbers, err := v.r.PlanRollback(then.to)
+			check(t, err)
+			for _, n := range numbers {
+				_, err := v.r.Undo(n, Policy{})
+				check(t, err)
+			}
+			expect(t, v.dir+"/root", then.want)
+		}
+	}
+}
+
+// TestUndoOthers: what other packages came to since is not the user's, and gives way to
+// no undo.
+func TestUndoOthers(t *testing.T) {
+	v := newVersions(t, "echo base > x")
+	take := Policy{Take: []string{"x"}, Save: true}
+	v.unpack(v.pkg("first", "1", "rm x; echo first > x"), take)
+	_, err := v.r.Remove("first", Policy{})
+	check(t, err)
+	v.unpack(v.pkg("second", "1", "rm x; echo second > x; echo y > y"), take)
+	was := picture(t, v.dir+"/root")
+	for n := 1; n <= 2; n++ {
+		_, err = v.r.Undo(n, Policy{Save: true})
+		if n == 1 {
+			expectRefusal(t, err, "package first is not as transaction 1 left it")
+		} else {
+			expectRefusal(t, err, "/x: is not as transaction 2 left it: package second has come, changed or gone since")
+		}
+		expect(t, v.dir+"/root", was)
+	}
 }
 
 // TestMerges resolves what waits for being merged, in every way.

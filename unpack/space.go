@@ -1,6 +1,11 @@
 package unpack
 
-import "path"
+import (
+	"path"
+
+	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/plist"
+)
 
 // checkSpace refuses what will not fit. It counts whole blocks, and one more for
 // each name; what a file system needs besides shows while staging, when nothing
@@ -9,8 +14,10 @@ func (p *planner) checkSpace(t *Transaction) error {
 	type need struct{ blocks, files uint64 }
 	needs := make(map[uint64]need)
 	spaces := make(map[uint64]space)
-	for _, s := range steps(t.Before, t.After) {
-		if !s.swaps() || s.after == nil {
+	all := steps(t.Before, t.After)
+	names := p.displacedNames(t, all)
+	for _, s := range all {
+		if !s.swaps() {
 			continue
 		}
 		sp, err := p.sys.space(path.Dir(s.path))
@@ -18,14 +25,27 @@ func (p *planner) checkSpace(t *Transaction) error {
 			return err
 		}
 		n, ok := needs[sp.volume]
-		if !ok && !sp.trades {
+		if !ok && !sp.trades && s.after != nil {
 			p.note(path.Dir(s.path), "two names may not be exchangeable at once there: what becomes a directory or was one is missing for a moment, and what others make at a new path in that moment is lost")
 		}
-		for _, e := range below(t.After, s.path) {
+		add := func(e *plist.Entry) {
 			n.files++
 			n.blocks++
 			if e.HasContent() {
 				n.blocks = min(n.blocks+(uint64(e.Size)+sp.block-1)/sp.block, enormous)
+			}
+		}
+		if s.after != nil {
+			for _, e := range below(t.After, s.path) {
+				add(&e)
+			}
+		}
+		if s.displaces() {
+			for _, e := range below(t.Before, s.path) {
+				if inode := p.inodes[e.Path]; linkable(&e) && inode.Nlink > names[inode] {
+					e.Link = ""
+					add(&e) // see work.separate
+				}
 			}
 		}
 		needs[sp.volume], spaces[sp.volume] = n, sp
@@ -40,6 +60,19 @@ func (p *planner) checkSpace(t *Transaction) error {
 		}
 	}
 	return nil
+}
+
+// displacedNames counts the names of files that steps displace.
+func (p *planner) displacedNames(t *Transaction, all []step) map[capture.Inode]uint32 {
+	names := make(map[capture.Inode]uint32)
+	for _, s := range all {
+		if s.displaces() {
+			for _, b := range below(t.Before, s.path) {
+				names[p.inodes[b.Path]]++
+			}
+		}
+	}
+	return names
 }
 
 // enormous is more blocks than any disk has, and so few that a sum does not overflow.

@@ -73,7 +73,7 @@ func (w *work) forward(s *step, o occasion) error {
 // adjust gives the file at a step's place other attributes, if it is still that
 // file. Who made another of it meanwhile, or chose its mode or owner, is right.
 func (w *work) adjust(s *step, to *plist.Entry, o occasion) error {
-	now, _, err := w.sys.lstat(s.path, noHash)
+	now, inode, err := w.sys.lstat(s.path, noHash)
 	if o == afterCrash && (errors.Is(err, fs.ErrNotExist) || err == nil && !s.isBetween(&now)) {
 		return nil
 	}
@@ -85,6 +85,11 @@ func (w *work) adjust(s *step, to *plist.Entry, o occasion) error {
 	}
 	if o == justPlanned && !is(s.before) && !is(to) { // it has them already if another name of it was adjusted
 		return changedMeanwhile(s.path)
+	}
+	if linkable(&now) && inode.Nlink > 1 && w.isOneName(s.before) {
+		if err := w.copyInPlace(s.path); err != nil {
+			return err
+		}
 	}
 	return w.sys.setAttributes(s.path, to)
 }

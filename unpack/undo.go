@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/sandbox-install/sandbox-install/capture"
@@ -47,16 +48,33 @@ func (r *Root) PlanUndo(number int, policy Policy) (plan *Plan, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if plan.Is, err = r.readRecord(path.Join(dir, oldRecordDir)); err != nil {
-		return nil, err
+	return plan, p.wantRecords(t, plan)
+}
+
+// wantRecords makes the records that a transaction changed those that come back.
+func (p *planner) wantRecords(t *Transaction, plan *Plan) error {
+	old, err := p.oldRecords(t.Number)
+	if err != nil {
+		return err
 	}
-	if plan.drops = plan.Is == nil; !plan.drops {
-		if err := r.checkRemovable(plan.Is); err != nil {
-			return nil, err
+	plan.recorded = make(map[string]int)
+	for _, name := range slices.Sorted(maps.Keys(t.recorded)) {
+		rec := old[name]
+		if rec == nil {
+			plan.recorded[name] = 0
+			continue
 		}
-		plan.recorded, plan.Version = plan.Is.Transaction, plan.Is.Packaged.Version
+		plan.recorded[name] = rec.written
+		if err := p.checkRemovable(rec); err != nil {
+			return err
+		}
+		if name == t.Name {
+			plan.Is, plan.Version = rec, rec.Packaged.Version
+		} else {
+			plan.others = append(plan.others, rec)
+		}
 	}
-	return plan, nil
+	return nil
 }
 
 // checkRemovable refuses a record that comes back if the package could not be removed
@@ -94,16 +112,23 @@ func (r *Root) lastDone() (int, error) {
 	return 0, errors.New("there is nothing to undo")
 }
 
-// checkRecord refuses to undo a transaction that others on the same package followed.
+// checkRecord refuses to undo a transaction that others on the same packages, or at the
+// same paths, followed.
 func (p *planner) checkRecord(t *Transaction) error {
-	recorded := 0
-	if p.old != nil {
-		recorded = p.old.Transaction
+	for _, name := range slices.Sorted(maps.Keys(t.recorded)) {
+		rec, err := p.own().record(name)
+		if err != nil {
+			return err
+		}
+		written := 0
+		if rec != nil {
+			written = rec.written
+		}
+		if written != t.recorded[name] {
+			return Refused{{Reason: fmt.Sprintf("package %s is not as transaction %d left it", name, t.Number), Hint: undoLater}}
+		}
 	}
-	if recorded != t.recorded {
-		return Refused{{Reason: fmt.Sprintf("package %s is not as transaction %d left it", t.Name, t.Number), Hint: "undo the later ones first: sandbox-install history shows them"}}
-	}
-	return nil
+	return p.checkSince(t)
 }
 
 // wantUndone sets the goals to what was there before a transaction.
@@ -131,8 +156,10 @@ func (p *planner) wantUndone(t *Transaction) error {
 
 // undo decides about one path: b was there before the transaction, a after it.
 func (p *planner) undo(b, a, now *plist.Entry) {
-	changed := b == nil || a == nil || capture.Difference(b, a) != 0 || b.Link != a.Link
+	changed := isChanged(b, a)
 	switch {
+	case changed && a != nil && a.Mode.IsDir() && now != nil && now.Mode.IsDir() && slices.ContainsFunc(p.since, hasDir(a.Path)):
+		p.leave(now) // others share it since
 	case !changed && now != nil:
 		p.leave(now)
 		if linkable(b) {
@@ -151,6 +178,22 @@ func (p *planner) undo(b, a, now *plist.Entry) {
 	default:
 		p.restore(a.Path, b)
 	}
+}
+
+// hasDir returns what reports whether a package, if there is a record of it, has a directory.
+func hasDir(real string) func(*Record) bool {
+	return func(rec *Record) bool {
+		if rec == nil {
+			return false
+		}
+		e := rec.Installed.Find(real)
+		return e != nil && claimOf(e) == aDir
+	}
+}
+
+// isChanged reports whether a transaction changed what is at a path.
+func isChanged(b, a *plist.Entry) bool {
+	return b == nil || a == nil || capture.Difference(b, a) != 0 || b.Link != a.Link
 }
 
 // undoOther decides about a path where the root is not as the transaction left it.

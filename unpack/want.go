@@ -91,7 +91,7 @@ func (p *planner) wantEntry(e *plist.Entry) error {
 	if e = p.asUser(e); !p.checkEntry(e, now) {
 		return nil
 	}
-	if owner := p.otherOwner(e.Path); owner != nil && !p.shares(e, now) && !p.hasTaken(e.Path, owner) {
+	if owner := p.otherOwner(e.Path); owner != nil && !p.shares(e, now) && !p.holds(e.Path) {
 		if !p.takes(e.Path) {
 			p.refuse(e.Path, "--take /"+e.Path+" lets this package have it as long as it is installed", "belongs to package %s", owner)
 			return nil
@@ -106,7 +106,7 @@ func (p *planner) wantEntry(e *plist.Entry) error {
 		delete(p.named, e.Path)
 	case isAdjustment(e):
 		p.wantAdjusted(e, now)
-	case now == nil && p.isConfig(p.was[e.Path]):
+	case now == nil && p.isConfig(p.was[e.Path]) && p.holds(e.Path):
 		p.note(e.Path, "was deleted and stays so")
 		p.goals[e.Path] = goal{}
 	case now == nil:
@@ -264,7 +264,7 @@ func (p *planner) wantParent(dir string, made time.Time) error {
 		p.want(&e, fromPackage)
 		p.named[dir] = dir
 		return nil
-	case p.old != nil && p.old.Installed.Find(dir) != nil:
+	case p.old != nil && p.old.Installed.Find(dir) != nil, p.otherOwner(dir) != nil: // packages share what they need
 		p.named[dir] = dir
 	}
 	p.leave(now)

@@ -45,7 +45,7 @@ func (r *Root) newWork(t *Transaction) (*work, error) {
 //
 // Preconditions: the root is locked, and nothing is pending.
 func (r *Root) carryOut(p *Plan) ([]string, error) {
-	if err := r.writeJournal(&p.Transaction, p.Is); err != nil {
+	if err := r.writeJournal(&p.Transaction, p.recordsToBe()); err != nil {
 		return nil, errors.Join(err, r.sys.removeAll(r.at(unfinishedName)), ignoreMissing(r.dropPending()))
 	}
 	w, err := r.newWork(&p.Transaction)
@@ -121,7 +121,7 @@ func (w *work) stagePristine(p *Plan) error {
 		if err != nil {
 			return err
 		}
-		err = w.writeFile(w.at(pendingName, recordDir, pristineDir, d.String()), func(out io.Writer) error {
+		err = w.writeFile(w.at(pendingName, recordsDir, w.Name, pristineDir, d.String()), func(out io.Writer) error {
 			got, err := capture.Digest(io.TeeReader(in, out))
 			if err == nil && got != d {
 				err = errFalseContent
