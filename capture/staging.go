@@ -14,11 +14,16 @@ type Above struct{ Was, Made time.Time }
 
 // MkdirStaging makes a directory of a new name in dir, as [os.MkdirTemp].
 func MkdirStaging(dir, pattern string) (path string, a Above, err error) {
+	return makeStaging(dir, func() (string, error) { return os.MkdirTemp(dir, pattern) })
+}
+
+// makeStaging has mkdir make a directory in dir.
+func makeStaging(dir string, mkdir func() (string, error)) (path string, a Above, err error) {
 	was, err := os.Stat(dir)
 	if err != nil {
 		return "", Above{}, err
 	}
-	if path, err = os.MkdirTemp(dir, pattern); err != nil {
+	if path, err = mkdir(); err != nil {
 		return "", Above{}, err
 	}
 	made, err := os.Stat(dir)

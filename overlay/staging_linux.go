@@ -1,7 +1,6 @@
 package overlay
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,11 +10,11 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sandbox-install/sandbox-install/capture"
 )
 
-// stagingPrefix begins the name of every staging directory. The directory is
-// locked by flock(2) as long as its run lives: one that is not, is left over from
-// a run that was killed, and the next run removes it.
+// stagingPrefix begins the name of every staging directory.
 const stagingPrefix = ".sandbox-install-"
 
 // A staging holds the upper, work and skeleton directories of one run.
@@ -79,18 +78,21 @@ func stageIn(dir string, f flavour) (*staging, error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, err
 	}
-	if err := sweep(dir); err != nil {
+	if err := capture.SweepStaging(dir, stagingPrefix); err != nil {
 		return nil, err
 	}
 	before, err := times(dir)
 	if err != nil {
 		return nil, err
 	}
-	s, err := lockedDir(dir)
+	locked, _, err := capture.LockedStaging(dir, stagingPrefix)
 	if err != nil {
 		return nil, err
 	}
-	s.flavour, s.before = f, before
+	s := &staging{dir: locked, path: locked.Name(), flavour: f, before: before}
+	if s.parent, err = os.Open(dir); err != nil {
+		return nil, errors.Join(err, os.Remove(s.path), locked.Close())
+	}
 	if s.made, err = times(dir); err != nil {
 		return nil, errors.Join(err, s.remove())
 	}
@@ -98,77 +100,6 @@ func stageIn(dir string, f flavour) (*staging, error) {
 		return nil, errors.Join(err, s.remove())
 	}
 	return s, nil
-}
-
-// lockedDir makes the directory and locks it. Between the two another run may
-// have taken it for a dead one.
-func lockedDir(parent string) (*staging, error) {
-	for range 10 {
-		name := filepath.Join(parent, stagingPrefix+rand.Text())
-		if err := os.Mkdir(name, 0o700); err != nil {
-			return nil, err
-		}
-		dir, err := os.Open(name)
-		if err == nil {
-			if unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil && stillThere(dir, name) {
-				up, err := os.Open(parent)
-				return &staging{dir: dir, parent: up, path: name}, err
-			}
-			_ = dir.Close() // somebody else's by now
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-	}
-	return nil, errors.New("every new directory is removed at once")
-}
-
-func stillThere(dir *os.File, name string) bool {
-	mine, err := dir.Stat()
-	if err != nil {
-		return false
-	}
-	found, err := os.Lstat(name)
-	return err == nil && os.SameFile(mine, found)
-}
-
-// sweep removes the staging directories in dir whose run is dead.
-func sweep(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), stagingPrefix) {
-			continue
-		}
-		err := removeDead(filepath.Join(dir, e.Name()))
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) { // of other ids: a run with them can
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("remove what a killed run left: %w", err)
-		}
-	}
-	return nil
-}
-
-// removeDead removes a staging directory that nobody locks. One that somebody
-// else owns is none of ours.
-func removeDead(name string) error {
-	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &fs.PathError{Op: "open", Path: name, Err: err}
-	}
-	dir := os.NewFile(uintptr(fd), name)
-	defer dir.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
-	if int(st.Uid) != os.Geteuid() || st.Mode&0o7777 != 0o700 || unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return nil
-	}
-	return os.RemoveAll(name)
 }
 
 // stageInMemory makes a tmpfs that is mounted nowhere.

@@ -28,11 +28,14 @@ func (m *Method) Run(ctx context.Context, cmd capture.Command) (*capture.Result,
 	if err := check(&cmd); err != nil {
 		return nil, err
 	}
-	dir, above, err := stagingDir(cmd.Staging)
+	staging, above, err := newStaging(cmd.Staging)
 	if err != nil {
 		return nil, err
 	}
-	remove := func() error { return above.Removing(dir, func() error { return os.RemoveAll(dir) }) }
+	dir := staging.Name()
+	remove := func() error {
+		return errors.Join(above.Removing(dir, func() error { return os.RemoveAll(dir) }), staging.Close())
+	}
 	r := &run{cmd: cmd, dir: dir}
 	result, err := r.run(ctx)
 	if err != nil {
@@ -62,9 +65,12 @@ func check(cmd *capture.Command) error {
 	return nil
 }
 
-// stagingDir makes the staging directory. Its path has no symlinks, as those have not
-// that the kernel tells.
-func stagingDir(in string) (string, capture.Above, error) {
+// stagingPrefix begins the name of every staging directory.
+const stagingPrefix = "sandbox-install-redirect-"
+
+// newStaging makes the staging directory, and removes those of runs that were killed. Its
+// path has no symlinks, as those have not that the kernel tells.
+func newStaging(in string) (*os.File, capture.Above, error) {
 	if in == "" {
 		in = os.TempDir()
 	}
@@ -72,10 +78,13 @@ func stagingDir(in string) (string, capture.Above, error) {
 	if err == nil {
 		in, err = filepath.Abs(in)
 	}
-	if err != nil {
-		return "", capture.Above{}, err
+	if err == nil {
+		err = capture.SweepStaging(in, stagingPrefix)
 	}
-	return capture.MkdirStaging(in, "sandbox-install-redirect-")
+	if err != nil {
+		return nil, capture.Above{}, err
+	}
+	return capture.LockedStaging(in, stagingPrefix)
 }
 
 // A run is one run of a command.

@@ -1,0 +1,40 @@
+package capture
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestSweepStaging: what a dead run left goes, what a live one has stays, and so does what
+// only has the name.
+func TestSweepStaging(t *testing.T) {
+	dir := t.TempDir()
+	foreign := filepath.Join(dir, "staging-foreign")
+	if err := os.Mkdir(foreign, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stage := func() *os.File {
+		if err := SweepStaging(dir, "staging-"); err != nil {
+			t.Fatal(err)
+		}
+		locked, _, err := LockedStaging(dir, "staging-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return locked
+	}
+	alive, dead := stage(), stage()
+	if err := os.WriteFile(filepath.Join(dead.Name(), "left"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := dead.Close(); err != nil { // and its lock with it
+		t.Fatal(err)
+	}
+	next := stage()
+	for path, there := range map[string]bool{alive.Name(): true, dead.Name(): false, next.Name(): true, foreign: true} {
+		if _, err := os.Lstat(path); (err == nil) != there {
+			t.Errorf("%s is there: %v, want %v", path, err == nil, there)
+		}
+	}
+}
