@@ -73,10 +73,7 @@ func (p *planner) beforeEdits(real string, t *Transaction) *plist.List {
 // base returns the list that tells what was at a path before the package came, and where
 // the content of that is.
 func (p *planner) base(real string, plan *Plan, stored sourceMap) (*plist.List, sourceMap, error) {
-	if p.holds(real) {
-		return p.old.Displaced, p.old.sources, nil
-	}
-	if g := p.goals[real].entry; g != nil && g.Mode.IsDir() && plan.Before.Find(real) != nil {
+	if g := p.goals[real].entry; g != nil && g.Mode.IsDir() {
 		if rec, err := p.sharer(real); err != nil {
 			return nil, nil, err
 		} else if rec != nil {
@@ -85,6 +82,9 @@ func (p *planner) base(real string, plan *Plan, stored sourceMap) (*plist.List, 
 			}
 			return rec.Displaced, rec.sources, nil
 		}
+	}
+	if p.holds(real) {
+		return p.old.Displaced, p.old.sources, nil
 	}
 	return plan.Before, stored, nil
 }
