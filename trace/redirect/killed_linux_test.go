@@ -8,8 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-
-	"github.com/sandbox-install/sandbox-install/capture"
 )
 
 // TestKilled: what a run left that was killed goes with the next one; what a run has that
@@ -21,10 +19,14 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	run := func(script string) *exec.Cmd {
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = append(os.Environ(), confinedVariable+"="+dir, scriptVariable+"="+script)
+		return cmd
+	}
 	var runs []*exec.Cmd
 	for range 2 {
-		cmd := exec.Command("/proc/self/exe")
-		cmd.Env = append(os.Environ(), confinedVariable+"="+dir, scriptVariable+"=mkdir -m 0 closed; echo 1 >a; echo ready; exec sleep 60")
+		cmd := run("mkdir -m 0 closed; echo 1 >a; echo ready; exec sleep 600")
 		out, err := cmd.StderrPipe()
 		if err == nil {
 			err = cmd.Start()
@@ -51,12 +53,8 @@ func TestKilled(t *testing.T) {
 	}
 	_ = runs[0].Wait() // killed
 	count(2, "after one was killed")
-	r, err := (&Method{}).Run(t.Context(), capture.Command{Args: []string{"true"}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: dir + "/live", Staging: dir + "/staging"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Close(); err != nil {
-		t.Fatal(err)
+	if out, err := run("true").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	count(1, "after another run")
 	if left, err := os.ReadDir(filepath.Join(dir, "live")); err != nil || len(left) != 0 {
