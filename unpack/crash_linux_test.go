@@ -48,7 +48,10 @@ func TestMain(m *testing.M) {
 		os.Exit(perform(text))
 	}
 	need.OwnMounts()
-	os.Exit(m.Run())
+	forget := need.InMemory()
+	code := m.Run()
+	forget()
+	os.Exit(code)
 }
 
 // perform is the other process. It prints the number of calls.
@@ -200,6 +203,7 @@ type verb struct {
 // TestKill kills each verb before every call that changes something. What is then
 // in the root is at every path old or new, and after recovery all of it is.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, t.TempDir())
 	for _, v := range s.verbs(t) {
 		t.Run(v.verb+filepath.Base(v.end), func(t *testing.T) {
@@ -314,6 +318,7 @@ func (s *scene) contents(t *testing.T, v verb) map[string]map[string]bool {
 // TestKillTwice kills the recovery too: of the root that crashed, and of a copy of
 // it as a backup brings back, which has other inodes.
 func TestKillTwice(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, t.TempDir())
 	for _, v := range s.verbs(t) {
 		name, calls := v.verb+filepath.Base(v.end), s.countCalls(t, v)
@@ -360,6 +365,7 @@ func (s *scene) crash(t *testing.T, v verb, n int) string {
 
 // TestErrors makes calls fail: one, or one and all after it.
 func TestErrors(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, t.TempDir())
 	for _, v := range s.verbs(t) {
 		t.Run(v.verb+filepath.Base(v.end), func(t *testing.T) {

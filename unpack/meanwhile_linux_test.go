@@ -29,6 +29,7 @@ func when(t *testing.T, r *Root, call, dir, script string) {
 // TestMeanwhile: what somebody does between plan and swap is not lost, and ends the
 // transaction.
 func TestMeanwhile(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, base, install, meanwhile, then string }{
 		{"edited", "echo x > f", "echo y > f", "echo mine > f", "[ $(cat f) = mine ]"},
 		{"made", "", "echo y > f", "echo mine > f", "[ $(cat f) = mine ]"},
@@ -66,6 +67,7 @@ func TestMeanwhile(t *testing.T) {
 // TestSwapper puts a symlink that leads out in the place of a directory, before
 // every call. What was staged in a directory that was moved away stays there.
 func TestSwapper(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	sh(t, dir, "mkdir -p base/d/e outside; cp -a base after; for i in 1 2 3; do echo $i > after/d/e/$i; done; mkdir after/d/e/sub; echo x > after/d/e/sub/x")
 	pkg := makePackage(t, dir+"/base", dir+"/after", "1")

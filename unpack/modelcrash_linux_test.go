@@ -12,7 +12,7 @@ import (
 )
 
 // modelStates is about how many states of a model's disk TestModel tries of each verb.
-var modelStates = flag.Int("states", 2200, "try about so many crashes of the model of each verb, and some more of their recoveries")
+var modelStates = flag.Int("states", 1300, "try about so many crashes of the model of each verb, and some more of their recoveries")
 
 // try recovers what a crash left, if no such crash was tried yet, and judges it. It
 // reports whether it was one more.
@@ -173,6 +173,7 @@ func alone(o *modelOp) map[*modelOp]bool {
 // something, with whatever may be on the disk then; recovers; and finds the old root
 // or the new one. Some recoveries crash as well, and some of those that follow.
 func TestModel(t *testing.T) {
+	t.Parallel()
 	need.Root(t) // the model is root's, and the same to all
 	defer debug.SetGCPercent(debug.SetGCPercent(800))
 	s := newScene(t, t.TempDir())
@@ -213,6 +214,7 @@ func TestModel(t *testing.T) {
 // TestModelErrors makes calls fail, on models: one, or one and all after it. What is
 // not taken back at once is when the disk works again.
 func TestModelErrors(t *testing.T) {
+	t.Parallel()
 	need.Root(t) // the model is root's, and the same to all
 	verbs := modelVerbs(t, newScene(t, t.TempDir()).verbs(t))
 	for _, v := range append(verbs, moreModelVerbs(t, verbs)...) {
@@ -255,6 +257,7 @@ func TestModelErrors(t *testing.T) {
 // TestModelIsTrue: what a verb makes of a model is what it makes of a root, as far as
 // the kernel shows it.
 func TestModelIsTrue(t *testing.T) {
+	t.Parallel()
 	need.Root(t) // the model is root's, and the same to all
 	s := newScene(t, t.TempDir())
 	verbs := s.verbs(t)

@@ -41,6 +41,7 @@ type play struct {
 // interrupted has changed nothing, or is done; going back brings what was there; what
 // the user wrote is never lost.
 func TestModelRandom(t *testing.T) {
+	t.Parallel()
 	need.Root(t) // the model is root's, and the same to all
 	counts := make(map[string]int)
 	for seed := range uint64(*modelSeeds) {

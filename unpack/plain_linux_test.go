@@ -15,6 +15,7 @@ import (
 // TestPlain does without openat2(2), syncfs(2) and the flags of renameat2(2), as on an
 // old kernel or another system, and is killed.
 func TestPlain(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, t.TempDir())
 	for _, v := range s.verbs(t) {
 		t.Run(v.verb+filepath.Base(v.end), func(t *testing.T) {

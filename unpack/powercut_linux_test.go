@@ -20,11 +20,13 @@ var fileSystems = map[string]string{
 // is only in memory, and recovers on the copy. In the second variant an unrelated
 // file was synced before: then metadata may be on the disk that was not to be yet.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	need.Root(t)
 	s := newScene(t, t.TempDir())
 	verbs := s.verbs(t)
 	for name, mkfs := range fileSystems {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			need.Program(t, "mkfs."+name)
 			for _, v := range verbs {
 				s.cutPower(t, v, mkfs, trial{})

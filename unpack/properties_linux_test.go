@@ -14,6 +14,7 @@ import (
 // TestReaders: whoever reads what both versions have, while they take turns, finds
 // it every time, and whole.
 func TestReaders(t *testing.T) {
+	t.Parallel()
 	v := newVersions(t, "")
 	const files = 40
 	install := func(n string) string {
