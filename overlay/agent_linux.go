@@ -157,7 +157,7 @@ func (a *agent) Prepare() (_ []sandbox.Mount, _ []*os.File, err error) {
 	if err := a.rig.buildAll(); err != nil {
 		return nil, nil, err
 	}
-	a.rig.layers[0].mounted, a.rig.views = s.mounted(), s.twins()
+	a.rig.views = s.twins()
 	return a.rig.mounts, a.rig.files, nil
 }
 

@@ -98,8 +98,10 @@ func (w *walker) siblings(ctx context.Context) error {
 	if names == 0 || w.layer.upper == nil || w.layer.parts() { // see parted
 		return nil
 	}
-	s := siblingSearch{walker: w, inos: inos, left: names, done: make(map[string]bool)}
-	s.find()
+	s := siblingSearch{walker: w, inos: inos, left: names, devices: make(map[uint64]bool), done: make(map[string]bool)}
+	for ino := range inos {
+		s.devices[fuse.DeviceOf(ino)] = true
+	}
 	// Most have all their names near each other.
 	for _, dir := range slices.SortedFunc(maps.Keys(above), deepestFirst) {
 		if s.left > 0 && plist.Within(dir, w.layer.path) {
@@ -129,8 +131,7 @@ type siblingSearch struct {
 	found []string // entry paths
 	done  map[string]bool
 
-	devices map[uint64]bool // in a mirror
-	ways    map[string]bool
+	devices map[uint64]bool // in a mirror, those of the inodes
 }
 
 const unknownIno = 0xffffffff // FUSE_UNKNOWN_INO of libfuse
@@ -165,7 +166,7 @@ func (s *siblingSearch) read(dir string) (dirs []string, err error) {
 	}
 	at := cursor{fd}
 	defer at.close()
-	if ok, err := s.leads(dir, at); err != nil || !ok {
+	if ok, err := s.leads(at); err != nil || !ok {
 		return nil, err
 	}
 	if err := at.move("."); err != nil { // to read, for it was opened with O_PATH
@@ -193,33 +194,11 @@ func (s *siblingSearch) read(dir string) (dirs []string, err error) {
 	return dirs, err
 }
 
-// A mirror shows all file systems that are mounted: a search in one needs only those that
-// the inodes are on, and the ways there.
-
-// find notes the file systems that the inodes are on, and the ways to them.
-func (s *siblingSearch) find() {
-	s.devices, s.ways = make(map[uint64]bool), make(map[string]bool)
-	for ino := range s.inos {
-		s.devices[fuse.DeviceOf(ino)] = true
-	}
-	o := opener{root: s.layer.lower}
-	defer o.close()
-	for _, point := range s.layer.mounted {
-		dir, name, err := o.dir(point)
-		if err != nil {
-			continue // out of sight
-		}
-		if f, err := kind(cursor{dir}, name); err == nil && f != nil && s.devices[fuse.DeviceOf(f.Ino)] {
-			for way := point; !s.ways[way]; way = path.Dir(way) {
-				s.ways[way] = true
-			}
-		}
-	}
-}
-
-// leads reports whether the names that are searched for may be in a directory or below.
-func (s *siblingSearch) leads(dir string, at cursor) (bool, error) {
-	if s.layer.mounted == nil || s.ways[dir] {
+// leads reports whether the names that are searched for may be in a directory: a mirror
+// shows all file systems that are mounted. What one has of another mount of it is for
+// otherNames to tell.
+func (s *siblingSearch) leads(at cursor) (bool, error) {
+	if !s.layer.isBelieved() {
 		return true, nil
 	}
 	var st unix.Stat_t

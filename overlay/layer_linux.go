@@ -27,10 +27,6 @@ type layer struct {
 	lower  *os.File // before the run
 	merged *os.File // after it: the root of the overlay, which must still be alive
 
-	// mounted are the entry paths of what is mounted in lower, if that is a mirror, which
-	// shows it.
-	mounted []string
-
 	flavour
 	lies *lies // what the command was told of its files, in a user namespace; else nil
 }

@@ -195,6 +195,9 @@ func (r *userResult) run(ctx context.Context, m capture.Method, o userOrder) err
 		if r.Content[e.Path], err = io.ReadAll(f); err != nil {
 			return err
 		}
+		if _, err := f.(*os.File).Stat(); err != nil { // as who looks for holes
+			return err
+		}
 		if err := f.Close(); err != nil {
 			return err
 		}
@@ -226,6 +229,15 @@ func TestUserClosed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The names of a hard link are found on another file system than the root's, too.
+func TestUserLinks(t *testing.T) {
+	s := newScene(t, "true")
+	shell(t, s.dir, "mkdir -p d/mount; mount -t tmpfs -o mode=755 tmpfs d/mount; cd d/mount; mkdir -p a b/c; echo 1 >a/x; ln a/x b/c/y")
+	defer shell(t, s.dir, "umount d/mount")
+	s.cmd.Args, s.cmd.Staging, s.method = script("echo 2 >d/mount/a/x"), "", byUser{Fuse{}, "user"}
+	want(t, "changes", changes(s.run().List, s.dir+"/d/mount"), []string{"M a/x", "M b/c/y"})
 }
 
 // memory is a tree.

@@ -53,17 +53,6 @@ func (s *survey) rootlessLayout(opt choices, mirror string) ([]site, []plist.Not
 	return l.sites, l.notes
 }
 
-// mounted are the entry paths of the root and of what is mounted in it.
-func (s *survey) mounted() []string {
-	paths := []string{"."}
-	for _, m := range s.mounts {
-		if path, ok := below(m.point, s.root); ok {
-			paths = append(paths, path)
-		}
-	}
-	return paths
-}
-
 // twins are what of the root is mounted at a second place in it.
 func (s *survey) twins() []site {
 	l := &layouter{survey: s}
