@@ -114,7 +114,7 @@ func sandboxed(ctx context.Context, root string, cmd capture.Command, f flavour)
 	c, exit, err := ids.run(ctx, root, cmd, f)
 	var helper *sandbox.UsersError
 	if errors.As(err, &helper) { // as in many containers
-		ids = ids.alone(err)
+		ids = ids.alone(helper)
 		c, exit, err = ids.run(ctx, root, cmd, f)
 	}
 	return c, exit, err
