@@ -30,11 +30,13 @@ func serveHere(t *testing.T, script string) *inProcess {
 	t.Chdir("/proc/self/fd")
 	umask := unix.Umask(0)
 	t.Cleanup(func() { unix.Umask(umask) })
+	var files []*os.File
 	open := func(name string, flags int) *os.File {
 		f, err := os.OpenFile(name, flags, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
+		files = append(files, f)
 		return f
 	}
 	in := func(name string) *os.File { return open(filepath.Join(p.base, name), os.O_RDONLY) }
@@ -56,6 +58,16 @@ func serveHere(t *testing.T, script string) *inProcess {
 		}
 		if err := <-ended; err != nil {
 			t.Error(err)
+		}
+		p.files.close()
+		for p.dirs.order.Len() > 0 {
+			p.dirs.remove(p.dirs.order.Back())
+		}
+		for _, fd := range []int{p.work, p.dirs.kept[&p.tmp], p.dirs.kept[&p.index]} {
+			unix.Close(fd)
+		}
+		for _, f := range files {
+			f.Close()
 		}
 	})
 	return p
