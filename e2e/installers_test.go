@@ -28,7 +28,7 @@ const auxCache = "var/cache/ldconfig/aux-cache"
 // What git is to be built without.
 const gitOptions = "prefix=/usr/local NO_CURL=1 NO_OPENSSL=1 NO_EXPAT=1 NO_GETTEXT=1 NO_TCLTK=1 NO_PERL=1 NO_PYTHON=1"
 
-var installers = []installer{
+var installers = append([]installer{
 	{
 		name: "hello", quick: true, // automake, gettext, info
 		fetch: debianSource("hello"), build: "./configure && make", install: "make install",
@@ -233,7 +233,7 @@ source = { url = "file:///usr/src/rock/src/tool.lua" }
 build = { type = "builtin", modules = { tool = "tool.lua" } }' >tool-1-1.rockspec`,
 		build: "true", install: "luarocks make",
 	},
-}
+}, moreInstallers...)
 
 // TestInstallers keeps laws L1 and L2 and the list of changes.
 func TestInstallers(t *testing.T) {
