@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 		os.Exit(perform(text))
 	}
 	need.OwnMounts()
-	forget := need.InMemory()
+	forget := inMemory()
 	code := m.Run()
 	forget()
 	os.Exit(code)

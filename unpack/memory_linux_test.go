@@ -1,4 +1,4 @@
-package need
+package unpack
 
 import (
 	"fmt"
@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// InMemory gives root's tests a directory for temporary files that waits for no disk: a
+// inMemory gives root's tests a directory for temporary files that waits for no disk: a
 // tmpfs of their own, if this system's keeps user attributes and inode flags as a disk's
 // file system does (since Linux 6.6). Call forget when they are done.
 //
-// Preconditions: the mount namespace is our own, see OwnMounts.
-func InMemory() (forget func()) {
+// Preconditions: the mount namespace is our own, see need.OwnMounts.
+func inMemory() (forget func()) {
 	nothing := func() {}
 	if os.Geteuid() != 0 {
 		return nothing
