@@ -23,7 +23,8 @@ var builders = []string{
 // moreInstallers take minutes each, and up to a gigabyte.
 var moreInstallers = []installer{
 	debs("daemons", "openssh-server avahi-daemon dbus", "etc/ssh/ssh_host_*", "var/lib/dbus/machine-id"), // keys, users, debconf
-	debs("init", "systemd systemd-sysv udev libpam-systemd polkitd", "etc/machine-id", "var/lib/dbus/machine-id"),
+	debs("init", "systemd systemd-sysv udev libpam-systemd polkitd", "etc/machine-id", "var/lib/dbus/machine-id",
+		"dev/*", "dev/net/*", "run/lock"), // modes of the machine's devices, which not every method shows
 	debs("manuals-and-locales", "man-db locales rsyslog logrotate"),                            // mandb as another user, an archive that is mapped
 	debs("kernel", "linux-image-cloud-amd64 initramfs-tools", "boot/initrd.img-*"),             // depmod, an archive of what is there
 	debs("policy", "selinux-policy-default policycoreutils"),                                   // semodule: directories that trade places
