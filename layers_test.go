@@ -24,7 +24,7 @@ var layers = map[string]struct{ ours, modules []string }{
 	"internal/diff3":      {},
 	"internal/dll":        {},
 	"internal/infodir":    {},
-	"internal/need":       {modules: []string{"golang.org/x/sys"}},
+	"internal/need":       {},
 	"internal/winetest":   {ours: []string{"internal/need"}},
 	"internal/sandbox":    {modules: []string{"golang.org/x/sys", "github.com/opencontainers/runc", "github.com/opencontainers/cgroups", "github.com/moby/sys/capability"}},
 	"overlay":             {ours: []string{"plist", "capture", "internal/sandbox", "overlay/fuse"}, modules: []string{"golang.org/x/sys", "github.com/moby/sys/mountinfo", "github.com/moby/sys/user", "golang.org/x/sync"}},
