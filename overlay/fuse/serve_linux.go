@@ -81,6 +81,9 @@ func (d *device) loop() error {
 	defer w.close()
 	in, out := make([]byte, maxMessage), make([]byte, maxMessage)
 	for {
+		if err := w.wait(); err != nil {
+			return err
+		}
 		n, errno := rawRead(d.fd, in)
 		switch errno {
 		case 0:
@@ -88,11 +91,7 @@ func (d *device) loop() error {
 				return err
 			}
 			w.busy()
-		case unix.EAGAIN:
-			if err := w.wait(); err != nil {
-				return err
-			}
-		case unix.EINTR, unix.ENOENT: // ENOENT: who asked has gone
+		case unix.EAGAIN, unix.EINTR, unix.ENOENT: // ENOENT: who asked has gone
 		case unix.ENODEV: // unmounted
 			return nil
 		default:
