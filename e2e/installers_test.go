@@ -10,7 +10,7 @@ type installer struct {
 	build    string   // makes it ready, in /usr/src/NAME/src in the root
 	install  string   // what is captured, in the same place
 	quick    bool     // belongs to the default run
-	secrets  bool     // needs what only root may read: passwords, the caches of ldconfig(8)
+	secrets  bool     // needs what only root may read: passwords, caches of ldconfig(8) and apt-get(8), root's home
 
 	// volatile are patterns of files that say when or on which inodes they were
 	// made: no two installations agree on their content.
@@ -115,6 +115,7 @@ end' >tool.gemspec`,
 		fetch: "mkdir src && cd src && npm pack --silent mkdirp@3.0.1", build: "true",
 		install:  "npm install --global --offline --no-audit --no-fund --logs-max=0 ./mkdirp-*.tgz",
 		volatile: []string{"root/.npm/_cacache/index-v5/*/*/*"},
+		secrets:  true,
 	},
 	{
 		name:     "desktop-packages", // triggers that make caches of icons, types of files, fonts
@@ -131,6 +132,7 @@ end' >tool.gemspec`,
 		build:    "npm pack",
 		install:  "npm install --global --offline --no-audit --no-fund --logs-max=0 ./tool-1.0.0.tgz",
 		volatile: []string{"root/.npm/_cacache/index-v5/*/*/*"},
+		secrets:  true,
 	},
 	{
 		name: "self-extracting", // a vendor's .run: a script with a tarball at its end
@@ -150,6 +152,7 @@ __PAYLOAD__
 END
 			tar -czf pay.tar.gz pay && cat head pay.tar.gz >app.run && chmod 755 app.run`,
 		build: "true", install: "./app.run", volatile: []string{auxCache},
+		secrets: true,
 	},
 	{
 		name: "into-home", // what "curl | sh" runs: files in $HOME and a line in .bashrc
@@ -162,18 +165,21 @@ for rc in .profile .zshrc; do if [ -f "$HOME/$rc" ]; then sed -i '$a . "$HOME/.t
 chmod 700 "$HOME/.config/tool"; ln -s ../../../.tool/bin/tool "$HOME/.local/share/man/man1/tool"
 END`,
 		build: "true", install: "cat install.sh | sh",
+		secrets: true,
 	},
 	{
 		name:  "service-package", // adduser, debconf, systemd, update-alternatives
 		fetch: "mkdir src && cd src && private-apt -qq download adduser tftpd-hpa nano init-system-helpers libwrap0", build: "true",
 		install:  "dpkg --force-depends -i ./adduser*.deb ./init-system*.deb && dpkg --force-depends -i ./*.deb",
 		volatile: []string{"var/log/dpkg.log", "var/log/alternatives.log", auxCache},
+		secrets:  true,
 	},
 	{
 		name:  "apt-packages", // apt-get, without the network
 		fetch: "mkdir src && cd src && private-apt -qq download file libmagic1 libmagic-mgc", build: "true",
 		install:  "apt-get -qq install --yes --no-install-recommends \"$PWD\"/*.deb",
 		volatile: []string{"var/log/dpkg.log", "var/log/apt/*.log", "var/log/apt/*.xz", "var/cache/apt/*.bin", auxCache},
+		secrets:  true,
 	},
 	{
 		name: "purged-packages", packages: []string{"cron", "nano", "less"}, // an uninstallation: deletions, a group that goes
@@ -207,6 +213,7 @@ ln -s tool.conf /etc/tool.link
 END`,
 		build: "rpmbuild -bb --define '_rpmdir .' --define '_topdir /tmp/rpm' tool.spec", install: "rpm --install --nodeps noarch/*.rpm",
 		volatile: []string{"root/.rpmdb/*"},
+		secrets:  true,
 	},
 	{
 		name: "stow", packages: []string{"stow"}, // a farm of links, folded and unfolded

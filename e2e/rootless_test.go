@@ -55,7 +55,7 @@ func asUser(t testing.TB, user, root, out, script string, flags ...string) *exec
 		}
 	}
 	args := append([]string{binary, "run", "--root", "/media/root", "-o", out}, flags...)
-	args = append(args, "--", "env", environment[0], environment[1], "sh", "-euc", script)
+	args = append(args, "--", "env", "-u", "TMPDIR", environment[0], environment[1], "sh", "-euc", script)
 	cmd := exec.Command("../scripts/as-user", args...)
 	cmd.Env = append(environment, "TMPDIR="+staging, "AS_USER="+user, "AS_USER_ROOT="+root)
 	return cmd
