@@ -29,6 +29,7 @@ type agentOrder struct {
 	Root       string // what the mirror shows, as a host path
 	Staging    string
 	ShareRun   bool
+	Terminal   string // as of choices
 	Provenance bool
 	UIDs, GIDs []sandbox.IDMap
 }
@@ -153,7 +154,7 @@ func (a *agent) Prepare() (_ []sandbox.Mount, _ []*os.File, err error) {
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, a.detachMirror()) }()
-	a.rig.sites, a.rig.notes = s.rootlessLayout(choices{shareRun: a.order.ShareRun, staging: a.rig.staging.path}, a.rig.root)
+	a.rig.sites, a.rig.notes = s.rootlessLayout(choices{shareRun: a.order.ShareRun, staging: a.rig.staging.path, terminal: a.order.Terminal}, a.rig.root)
 	if err := a.rig.buildAll(); err != nil {
 		return nil, nil, err
 	}

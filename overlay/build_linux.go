@@ -114,6 +114,8 @@ func (r *rig) build(p site) error {
 			r.attach(p, m)
 		}
 		return err
+	case terminals:
+		return r.buildTerminals(p)
 	case fresh:
 		r.mounts = append(r.mounts, sandbox.Mount{Target: p.path, File: -1, Type: p.fstype})
 	case readOnly:

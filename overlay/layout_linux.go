@@ -42,6 +42,7 @@ const (
 	boundTree how = "bind tree" // and all that is mounted below it
 	fresh     how = "new"       // a new file system of that type
 	readOnly  how = "read-only" // what is there already, if it is
+	terminals how = "terminals" // new pseudo-terminals (pts(4)), and beside them what opens one
 	hidden    how = "hide"      // an empty directory that cannot be entered
 )
 
@@ -49,6 +50,7 @@ const (
 type choices struct {
 	shareRun bool
 	staging  string // host path of the staging directory; "" if no path leads to it
+	terminal string // host path of the command's, in /dev/pts; "" if it has none
 }
 
 // pseudo are file systems that show the kernel and not files. The ones with a

@@ -126,7 +126,7 @@ func (ids *ids) run(ctx context.Context, root string, cmd capture.Command, f fla
 		return nil, nil, err
 	}
 	var order bytes.Buffer
-	o := agentOrder{Fuse: f.fuse, Root: root, Staging: cmd.Staging, ShareRun: cmd.ShareRun, Provenance: cmd.Provenance, UIDs: ids.UIDs, GIDs: ids.GIDs}
+	o := agentOrder{Fuse: f.fuse, Root: root, Staging: cmd.Staging, ShareRun: cmd.ShareRun, Terminal: terminalOf(cmd), Provenance: cmd.Provenance, UIDs: ids.UIDs, GIDs: ids.GIDs}
 	if err := gob.NewEncoder(&order).Encode(o); err != nil {
 		return nil, nil, errors.Join(err, agent.Close(), c.close())
 	}

@@ -29,7 +29,7 @@ var all = flag.Bool("all", false, "perform every scene as every user, half an ho
 // aboutIDs are the scenes in which it matters who performs them.
 var aboutIDs = []string{
 	"plain", "deletions", "fifos and devices", "the device 0/0", "modes", "owners", "capabilities",
-	"access control lists", "another user", "chroot", "tar(1)",
+	"access control lists", "another user", "chroot", "a terminal", "tar(1)",
 }
 
 // aboutNames are the scenes that a union over FUSE gets right in a user namespace, too,
@@ -238,6 +238,44 @@ func TestUserLinks(t *testing.T) {
 	defer shell(t, s.dir, "umount d/mount")
 	s.cmd.Args, s.cmd.Staging, s.method = script("echo 2 >d/mount/a/x"), "", byUser{Fuse{}, "user"}
 	want(t, "changes", changes(s.run().List, s.dir+"/d/mount"), []string{"M a/x", "M b/c/y"})
+}
+
+// A terminal that is handed over is not in the sandbox's own devpts, but has a name.
+func TestTerminalName(t *testing.T) {
+	ptmx, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ptmx.Close()
+	if err := unix.IoctlSetPointerInt(int(ptmx.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	number, err := unix.IoctlGetInt(int(ptmx.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err := os.OpenFile("/dev/pts/"+strconv.Itoa(number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	s := newScene(t, "tty")
+	said := filepath.Join(t.TempDir(), "said")
+	if s.cmd.Stdout, err = os.Create(said); err != nil {
+		t.Fatal(err)
+	}
+	defer s.cmd.Stdout.Close()
+	s.cmd.Stdin = terminal
+	r, err := Rootless{}.Run(t.Context(), s.cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	text, err := os.ReadFile(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, "the terminal", string(text), "/dev/console\n")
 }
 
 // memory is a tree.

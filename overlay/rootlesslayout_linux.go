@@ -7,12 +7,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
 // devices are those that a rootless sandbox can use: a device node on an overlay in
 // a user namespace can not be opened, so the host's own are mounted on them.
-var devices = []string{"null", "zero", "full", "random", "urandom", "tty", "ptmx"}
+var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
 
 // rootlessLayout is layout for a sandbox whose root is one overlay on a mirror,
 // which has all that is mounted on the host.
@@ -38,7 +39,10 @@ func (s *survey) rootlessLayout(opt choices, mirror string) ([]site, []plist.Not
 	for _, m := range s.mounts {
 		switch {
 		case m.point == "/dev/pts" && m.err == nil:
-			l.add(site{path: "dev/pts", how: boundTree, from: m.point, fstype: m.fstype})
+			l.add(site{path: "dev/pts", how: terminals, fstype: m.fstype})
+			if opt.terminal != "" {
+				l.add(site{path: "dev/console", how: bound, from: opt.terminal, fstype: m.fstype})
+			}
 		case m.point == "/dev/mqueue" && m.err == nil:
 			l.add(site{path: "dev/mqueue", how: fresh, fstype: m.fstype})
 		}
@@ -51,6 +55,20 @@ func (s *survey) rootlessLayout(opt choices, mirror string) ([]site, []plist.Not
 	}
 	slices.SortStableFunc(l.sites, func(a, b site) int { return plist.ComparePaths(a.path, b.path) })
 	return l.sites, l.notes
+}
+
+// terminalOf returns the path of the pseudo-terminal that a command reads or writes; "" if
+// there is none. Inside it has the name of the console, by which ttyname(3) finds it.
+func terminalOf(cmd capture.Command) string {
+	for _, f := range []*os.File{cmd.Stdin, cmd.Stdout, cmd.Stderr} {
+		if f == nil {
+			continue
+		}
+		if name, err := os.Readlink(procFD(f)); err == nil && path.Dir(name) == "/dev/pts" {
+			return name
+		}
+	}
+	return ""
 }
 
 // twins are what of the root is mounted at a second place in it.

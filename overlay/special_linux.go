@@ -34,6 +34,38 @@ func (r *rig) buildBind(p site) error {
 	return nil
 }
 
+// buildTerminals makes a devpts for the sandbox alone. To open a terminal the kernel looks
+// for the file system of ptmx, or for one on pts in the directory of ptmx
+// (Documentation/filesystems/devpts.rst): a bind mount of the host's ptmx has neither.
+func (r *rig) buildTerminals(p site) (err error) {
+	m, err := newMount(fsContext{
+		fstype: p.fstype, options: []string{"newinstance", "ptmxmode=0666", "mode=0620"},
+		attr: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC,
+	})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	// Before Linux 6.15 a file can only be bound from a mount of the caller's namespace.
+	room, err := r.staging.room("pts")
+	if err != nil {
+		return err
+	}
+	defer room.close()
+	if err := unix.MoveMount(int(m.Fd()), "", unix.AT_FDCWD, room.path("pts"), unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fmt.Errorf("attach %s: %w", p.fstype, err)
+	}
+	defer func() { err = errors.Join(err, unix.Unmount(room.path("pts"), unix.MNT_DETACH)) }()
+	for name, from := range map[string]string{p.path: procFD(m), path.Dir(p.path) + "/ptmx": procFD(m) + "/ptmx"} {
+		clone, err := cloneMount(from, 0, 0)
+		if err != nil {
+			return err
+		}
+		r.attach(site{path: name}, clone)
+	}
+	return nil
+}
+
 // buildCopy gives the sandbox a private copy of a mounted file: no overlay can be
 // mounted on a file, and through a bind mount the original would be written.
 // Another copy tells what it was, whatever the host does to the original meanwhile.

@@ -170,6 +170,11 @@ var processScenes = []Scene{
 		Run:  []Verb{download("a")},
 	},
 	{
+		Name:  "a terminal",
+		Needs: "script",
+		Run:   []Verb{Shell("script -qec 'tty >/dev/null && echo 1 >a' /dev/null </dev/null >/dev/null")},
+	},
+	{
 		Name: "tar(1)",
 		Run: []Verb{
 			Shell("mkdir in; echo 1 >in/a; chmod 4755 in/a; ln in/a in/b; ln -s a in/l; chown -h 1:1 in/l; mkfifo in/p; mkdir out; tar -C in -c . | tar -C out -x; rm -r in"),
