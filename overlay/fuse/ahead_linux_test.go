@@ -60,6 +60,8 @@ func TestAhead(t *testing.T) {
 	if err := other.Wait(); err != nil {
 		t.Error(err)
 	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	if len(u.aheads) != 0 {
 		t.Errorf("left: %v", u.aheads)
 	}

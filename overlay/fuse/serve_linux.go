@@ -21,12 +21,23 @@ import (
 // from a thread that blocks, its monitor wakes up to do so, and gives one back
 // afterwards. Here a thread that waits is taken for one that computes, as long as requests
 // come one after the other.
+//
+// One thread waits for requests, and answers them: were there a second one, each request
+// that comes before the first waits again would wake it, for nothing. Another takes over
+// where there is one more request already, or an answer takes long.
 type device struct {
 	fd      int
 	answers *gofuse.ProtocolServer
 	threads int
 	kernel  gofuse.InitIn // what it can do
 	broken  atomic.Pointer[error]
+
+	turn  chan struct{} // has one in it if no thread reads: who takes that does
+	last  time.Time     // when who has the turn read a request
+	state atomic.Uint64 // grows; odd while who has the turn answers a request
+
+	idle  atomic.Bool // watch waits
+	awake chan struct{}
 }
 
 // maxMessage bounds a request and an answer: 1 MiB of content, and what goes before it.
@@ -35,7 +46,10 @@ const maxMessage = 1<<20 + 4096
 // newDevice takes a descriptor over that has been mounted, and answers INIT, the first
 // request. It is not to be called by two at once.
 func newDevice(fd int, answers *gofuse.ProtocolServer) (*device, error) {
-	d := &device{fd: fd, answers: answers, threads: runtime.NumCPU() + 2}
+	d := &device{
+		fd: fd, answers: answers, threads: runtime.NumCPU() + 2,
+		turn: make(chan struct{}, 1), awake: make(chan struct{}),
+	}
 	in, out := make([]byte, maxMessage), make([]byte, maxMessage)
 	n, err := unix.Read(fd, in)
 	if err == nil {
@@ -49,14 +63,16 @@ func newDevice(fd int, answers *gofuse.ProtocolServer) (*device, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("init: %w", err)
 	}
-	// Each thread may seem to compute, and there is a collector of garbage.
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + d.threads)
+	d.turn <- struct{}{}
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1) // one thread seems to compute
 	return d, nil
 }
 
 // serve answers requests until the last mount is gone.
 func (d *device) serve() error {
-	var all sync.WaitGroup
+	var all, watch sync.WaitGroup
+	ended := make(chan struct{})
+	watch.Go(func() { d.watch(ended) })
 	for range d.threads {
 		all.Go(func() {
 			if err := d.loop(); err != nil {
@@ -65,37 +81,106 @@ func (d *device) serve() error {
 		})
 	}
 	all.Wait()
+	close(ended)
+	watch.Wait()
 	if err := d.broken.Load(); err != nil {
 		return *err
 	}
 	return nil
 }
 
-// loop answers one request after the other.
+// loop answers one request after the other while it has the turn, until there are none
+// any more.
 func (d *device) loop() error {
-	runtime.LockOSThread()
-	w, err := newWaiter(d.fd)
-	if err != nil {
-		return err
-	}
-	defer w.close()
 	in, out := make([]byte, maxMessage), make([]byte, maxMessage)
 	for {
-		if err := w.wait(); err != nil {
-			return err
+		<-d.turn
+		for mine := true; mine; {
+			n, err := d.read(in)
+			if n == 0 {
+				d.turn <- struct{}{}
+				return err
+			}
+			if mine, err = d.answerInTurn(in[:n], out); err != nil {
+				if mine {
+					d.turn <- struct{}{}
+				}
+				return err
+			}
 		}
+	}
+}
+
+// answerInTurn answers a request, and reports whether the turn is still the caller's.
+func (d *device) answerInTurn(in, out []byte) (mine bool, err error) {
+	more, err := d.poll(0)
+	if err != nil {
+		return true, err
+	}
+	if more {
+		d.turn <- struct{}{}
+		return false, d.answer(in, out)
+	}
+	state := d.state.Add(1)
+	if d.idle.CompareAndSwap(true, false) {
+		d.awake <- struct{}{}
+	}
+	err = d.answer(in, out)
+	return d.state.CompareAndSwap(state, state+1), err
+}
+
+// watch gives the turn to another thread if the one that has it answers a request for long.
+func (d *device) watch(ended <-chan struct{}) {
+	tick := time.NewTicker(patience)
+	defer tick.Stop()
+	for last := uint64(0); ; {
+		select {
+		case <-tick.C:
+		case <-ended:
+			return
+		}
+		state := d.state.Load()
+		switch {
+		case state != last:
+			last = state
+		case state%2 == 1:
+			if d.state.CompareAndSwap(state, state+1) {
+				d.turn <- struct{}{}
+			}
+		default:
+			tick.Stop()
+			d.idle.Store(true)
+			if d.state.Load() != last && d.idle.CompareAndSwap(true, false) {
+				tick.Reset(patience)
+				continue
+			}
+			select {
+			case <-d.awake:
+			case <-ended:
+				return
+			}
+			tick.Reset(patience)
+		}
+	}
+}
+
+// read waits for a request and reads it; 0 bytes and no error are the end.
+func (d *device) read(in []byte) (int, error) {
+	for {
 		n, errno := rawRead(d.fd, in)
 		switch errno {
 		case 0:
-			if err := d.answer(in[:n], out); err != nil {
-				return err
+			d.last = time.Now()
+			return n, nil
+		case unix.EAGAIN:
+			if err := d.wait(); err != nil {
+				return 0, err
 			}
-			w.busy()
-		case unix.EAGAIN, unix.EINTR, unix.ENOENT: // ENOENT: who asked has gone
+		case unix.EINTR, unix.ENOENT: // ENOENT: who asked has gone
 		case unix.ENODEV: // unmounted
-			return nil
+			return 0, nil
 		default:
-			return os.NewSyscallError("read /dev/fuse", errno)
+			return 0, os.NewSyscallError("read /dev/fuse", errno)
 		}
 	}
 }
@@ -134,48 +219,31 @@ func (d *device) answer(in, out []byte) error {
 	}
 }
 
-// A waiter waits for a request.
-type waiter struct {
-	epoll int
-	last  time.Time // when there was a request
-}
-
-// newWaiter makes one of several for a descriptor, of which each request wakes one, the
-// first that waits: EPOLLEXCLUSIVE.
-func newWaiter(fd int) (*waiter, error) {
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		return nil, os.NewSyscallError("epoll_create", err)
-	}
-	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLEXCLUSIVE}
-	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
-		unix.Close(epoll)
-		return nil, os.NewSyscallError("epoll_ctl", err)
-	}
-	return &waiter{epoll: epoll}, nil
-}
-
-func (w *waiter) close() { unix.Close(w.epoll) }
-
-// busy tells that there was a request.
-func (w *waiter) busy() { w.last = time.Now() }
-
 // patience is how long a thread that waits is taken for one that computes. The collector
-// interrupts it (signal(7): epoll_wait is not restarted), again and again until it has.
+// interrupts it (signal(7): poll is not restarted), again and again until it has. It is also
+// how long an answer may take until another thread reads.
 const patience = 5 * time.Millisecond
 
-func (w *waiter) wait() error {
-	var event unix.EpollEvent
-	if time.Since(w.last) < patience {
-		_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(w.epoll), uintptr(unsafe.Pointer(&event)), 1, uintptr(patience.Milliseconds()), 0, 0)
-		if errno != 0 && errno != unix.EINTR {
-			return os.NewSyscallError("epoll_wait", errno)
-		}
-		return nil
+// wait waits for a request.
+func (d *device) wait() error {
+	if time.Since(d.last) < patience {
+		_, err := d.poll(patience)
+		return err
 	}
-	_, err := unix.EpollWait(w.epoll, []unix.EpollEvent{event}, -1) // patience is at an end: as Go does it
+	_, err := unix.Poll([]unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLIN}}, -1) // as Go does it
 	if err != nil && err != unix.EINTR {
-		return os.NewSyscallError("epoll_wait", err)
+		return os.NewSyscallError("poll", err)
 	}
 	return nil
+}
+
+// poll reports whether there is a request, which it waits for, unknown to Go.
+func (d *device) poll(timeout time.Duration) (bool, error) {
+	polled := unix.PollFd{Fd: int32(d.fd), Events: unix.POLLIN}
+	limit := unix.NsecToTimespec(timeout.Nanoseconds())
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&polled)), 1, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+	if errno != 0 && errno != unix.EINTR {
+		return false, os.NewSyscallError("poll", errno)
+	}
+	return errno == 0 && n > 0, nil
 }
