@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -16,9 +17,13 @@ import (
 // it by flock(2) as long as the file is open: one that is not locked is left over from a
 // run that was killed, and SweepStaging removes it.
 func LockedStaging(dir, prefix string) (locked *os.File, a Above, err error) {
+	where, err := placeOf(dir)
+	if err != nil {
+		return nil, Above{}, err
+	}
 	for range 10 {
 		path, a, err := makeStaging(dir, func() (string, error) {
-			path := filepath.Join(dir, prefix+rand.Text())
+			path := filepath.Join(dir, prefix+where.String()+rand.Text())
 			return path, os.Mkdir(path, 0o700)
 		})
 		if err != nil {
@@ -46,14 +51,49 @@ func stillThere(f *os.File) bool {
 	return err == nil && os.SameFile(mine, found)
 }
 
+// A place is where a staging directory was made. In a sandbox those of the host are seen
+// through a union, which knows nothing of their locks (overlayfs.rst), but as on another
+// device.
+type place struct {
+	boot   string // begins /proc/sys/kernel/random/boot_id (random(4)): a device's number is as old
+	device uint64
+}
+
+func placeOf(dir string) (place, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return place{}, &fs.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return place{}, err
+	}
+	return place{strings.SplitN(string(boot), "-", 2)[0], st.Dev}, nil
+}
+
+// String is what follows the prefix of a name.
+func (p place) String() string { return fmt.Sprintf("%s-%x-", p.boot, p.device) }
+
+// knows reports whether the locks of what has a name are seen from a place: what was made
+// there, or before the machine was started.
+func (p place) knows(name string) bool {
+	boot, rest, ok := strings.Cut(name, "-")
+	device, _, there := strings.Cut(rest, "-")
+	return ok && there && (boot != p.boot || device == strconv.FormatUint(p.device, 16))
+}
+
 // SweepStaging removes what LockedStaging made in dir for runs that are dead.
 func SweepStaging(dir, prefix string) error {
+	here, err := placeOf(dir)
+	if err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
+		if name, ok := strings.CutPrefix(e.Name(), prefix); !e.IsDir() || !ok || !here.knows(name) {
 			continue
 		}
 		err := removeDead(filepath.Join(dir, e.Name()))

@@ -10,7 +10,11 @@ import (
 // only has the name.
 func TestSweepStaging(t *testing.T) {
 	dir := t.TempDir()
-	foreign := filepath.Join(dir, "staging-foreign")
+	here, err := placeOf(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := filepath.Join(dir, "staging-"+here.String()+"foreign")
 	if err := os.Mkdir(foreign, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -31,8 +35,16 @@ func TestSweepStaging(t *testing.T) {
 	if err := dead.Close(); err != nil { // and its lock with it
 		t.Fatal(err)
 	}
+	// One that another run has on the device below a union, and one from before a reboot.
+	below := filepath.Join(dir, "staging-"+place{here.boot, here.device + 1}.String()+"x")
+	old := filepath.Join(dir, "staging-"+place{"old", here.device + 1}.String()+"x")
+	for _, path := range []string{below, old} {
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
 	next := stage()
-	for path, there := range map[string]bool{alive.Name(): true, dead.Name(): false, next.Name(): true, foreign: true} {
+	for path, there := range map[string]bool{alive.Name(): true, dead.Name(): false, next.Name(): true, foreign: true, below: true, old: false} {
 		if _, err := os.Lstat(path); (err == nil) != there {
 			t.Errorf("%s is there: %v, want %v", path, err == nil, there)
 		}
