@@ -24,7 +24,7 @@ import (
 //
 // One thread waits for requests, and answers them: were there a second one, each request
 // that comes before the first waits again would wake it, for nothing. Another takes over
-// where there is one more request already, or an answer takes long.
+// if an answer takes long.
 type device struct {
 	fd      int
 	answers *gofuse.ProtocolServer
@@ -113,14 +113,6 @@ func (d *device) loop() error {
 
 // answerInTurn answers a request, and reports whether the turn is still the caller's.
 func (d *device) answerInTurn(in, out []byte) (mine bool, err error) {
-	more, err := d.poll(0)
-	if err != nil {
-		return true, err
-	}
-	if more {
-		d.turn <- struct{}{}
-		return false, d.answer(in, out)
-	}
 	state := d.state.Add(1)
 	if d.idle.CompareAndSwap(true, false) {
 		d.awake <- struct{}{}
@@ -226,24 +218,19 @@ const patience = 5 * time.Millisecond
 
 // wait waits for a request.
 func (d *device) wait() error {
+	polled := []unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLIN}}
+	var err error
 	if time.Since(d.last) < patience {
-		_, err := d.poll(patience)
-		return err
+		limit := unix.NsecToTimespec(patience.Nanoseconds())
+		_, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&polled[0])), 1, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+		if errno != 0 {
+			err = errno
+		}
+	} else {
+		_, err = unix.Poll(polled, -1) // as Go does it
 	}
-	_, err := unix.Poll([]unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLIN}}, -1) // as Go does it
 	if err != nil && err != unix.EINTR {
 		return os.NewSyscallError("poll", err)
 	}
 	return nil
-}
-
-// poll reports whether there is a request, which it waits for, unknown to Go.
-func (d *device) poll(timeout time.Duration) (bool, error) {
-	polled := unix.PollFd{Fd: int32(d.fd), Events: unix.POLLIN}
-	limit := unix.NsecToTimespec(timeout.Nanoseconds())
-	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&polled)), 1, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
-	if errno != 0 && errno != unix.EINTR {
-		return false, os.NewSyscallError("poll", errno)
-	}
-	return errno == 0 && n > 0, nil
 }
