@@ -59,13 +59,19 @@ func (t *tracer) thread(tid int) *thread {
 	return th
 }
 
+// tracees has wait4(2) tell of what this thread traces, however it was cloned (since
+// Linux 4.7), and of none of its children that end with SIGCHLD, as all do that this
+// program starts: those wait for others, who started them before the thread was ours,
+// or whose thread has ended, which leaves its children to another one.
+const tracees = unix.WCLONE | unix.WNOTHREAD
+
 // trace follows all threads to their ends.
 //
 // Preconditions: the goroutine is locked to the thread that called seize.
 func (t *tracer) trace() error {
 	for {
 		var status unix.WaitStatus
-		tid, err := unix.Wait4(-1, &status, unix.WALL|unix.WNOTHREAD, nil)
+		tid, err := unix.Wait4(-1, &status, tracees, nil)
 		switch {
 		case err == unix.EINTR:
 			continue
