@@ -65,6 +65,7 @@ func (u *Union) newName() string {
 // copyTo makes a copy of an object.
 func (c *copier) copyTo(work int, tmp string, o *object, empty bool) error {
 	return c.u.to(o, func(dir int, name string, _ int) error {
+		c.dir, c.name = dir, name
 		c.from, c.to = strconv.Itoa(dir)+"/"+name, strconv.Itoa(work)+"/"+tmp
 		if err := c.create(work, tmp, o, empty); err != nil {
 			return err
@@ -176,7 +177,7 @@ func (u *Union) unchanged(parent *object, do func(dir int) error) error {
 		if err := do(dir); err != nil {
 			return err
 		}
-		return setTimes(unix.AT_FDCWD, strconv.Itoa(dir), 0, &st)
+		return setTimes(dir, ".", 0, &st)
 	})
 }
 
@@ -192,9 +193,12 @@ func timesOf(st *unix.Statx_t) []unix.Timespec {
 }
 
 // A copier copies one file; from and to are relative paths, not to be followed at
-// their end. Regular files and directories are open, which is shorter.
+// their end, for calls that take no directory. Regular files and directories are open,
+// which is shorter.
 type copier struct {
 	u        *Union
+	dir      int // in which name is the file
+	name     string
 	from, to string
 	src, dst int // or -1
 	st       *unix.Statx_t
@@ -248,7 +252,7 @@ func (c *copier) create(dir int, name string, o *object, empty bool) (err error)
 // content copies the bytes of a file, and the inode flags that overlayfs copies, of a
 // directory too: synchronous and no access time (overlayfs.h, OVL_COPY_FS_FLAGS_MASK).
 func (c *copier) content(empty bool) (err error) {
-	c.src, err = unix.Open(c.from, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	c.src, err = unix.Openat(c.dir, c.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
