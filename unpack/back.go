@@ -196,11 +196,14 @@ func (p *planner) wantEmptied() error {
 			if cg, ok := p.goals[child]; ok && cg.entry == nil {
 				continue
 			}
-			if g.entry != nil {
-				p.refuse(real, "", "is a directory that holds %s, which the package does not replace", name)
-			} else {
+			switch {
+			case g.entry == nil:
 				p.note(real, "is left: it holds %s", name)
 				p.leave(now)
+			case g.from == fromStore:
+				p.refuse(real, "", "can not come back: there is a directory that holds %s", name)
+			default:
+				p.refuse(real, "", "is a directory that holds %s, which the package does not replace", name)
 			}
 			break
 		}

@@ -41,10 +41,8 @@ func (w *work) takeBack() error {
 		}
 	}
 	for i := range w.steps {
-		if s := &w.steps[i]; s.swaps() {
-			if err := w.sys.removeAll(s.temporary(w.Number)); err != nil {
-				return err
-			}
+		if err := w.sys.removeAll(w.steps[i].temporary(w.Number)); err != nil {
+			return err
 		}
 	}
 	err = w.sys.rmdir(w.at(keptName, strconv.Itoa(w.Number)))

@@ -14,11 +14,14 @@ import (
 // all, and the root has what the last one has. Claims to a directory that follow one
 // another are one: who shares it displaced what its first owner did.
 //
-// When a package takes its claim away, the one above inherits what it had displaced.
+// When a package takes its claim away, the one above inherits what it had displaced. If
+// that is the directory of the one below, and the one above has a directory, the two are
+// one from then on.
 
 // A cover is what stands upon the claim of a package.
 type cover struct {
 	heirs []string // the packages that displaced what it has
+	first string   // the package below whose directory the heirs' is one with then; may be ""
 	last  string   // the package whose is what is there
 }
 
@@ -31,16 +34,15 @@ func (p *planner) findCovered() {
 	p.covered = make(map[string]cover)
 	for i := range p.old.Installed.Entries {
 		real := p.old.Installed.Entries[i].Path
-		if heirs, covered := heirsOf(p.old.Name(), p.own().claimants(real)); covered != "" {
-			p.covered[real] = cover{heirs, covered}
+		if above := coverOf(p.old.Name(), p.own().claimants(real)); above.last != "" {
+			p.covered[real] = above
 		}
 	}
 }
 
-// heirsOf returns the packages that displaced what a package has at a path, and the last
-// of all whose claims stand upon its own; "" if there is none. Nobody inherits where it
-// shares a directory: that stays.
-func heirsOf(name string, all []owner) (heirs []string, last string) {
+// coverOf returns what stands upon the claim of a package to a path; nobody is last if
+// there is nothing. Nobody inherits where it shares a directory: that stays.
+func coverOf(name string, all []owner) (c cover) {
 	at := slices.IndexFunc(all, func(o owner) bool { return o.name == name })
 	first, next := at, at+1
 	if all[at].what == aDir {
@@ -52,18 +54,22 @@ func heirsOf(name string, all []owner) (heirs []string, last string) {
 		}
 	}
 	if next == len(all) {
-		return nil, ""
+		return cover{}
 	}
+	c.last = all[len(all)-1].name
 	if next-first > 1 {
-		return nil, all[len(all)-1].name
+		return c
+	}
+	if at > 0 && all[at-1].what == aDir && all[next].what == aDir {
+		c.first = all[at-1].name
 	}
 	for i, o := range all[next:] {
 		if i > 0 && (o.what != aDir || all[next].what != aDir) {
 			break
 		}
-		heirs = append(heirs, o.name)
+		c.heirs = append(c.heirs, o.name)
 	}
-	return heirs, all[len(all)-1].name
+	return c
 }
 
 // isCovered reports whether what is at a path is another package's, which came after
@@ -100,6 +106,13 @@ func (p *planner) inherited(t *Transaction) ([]*Record, error) {
 	changed := make(map[string]*Record)
 	left := make(map[string][]displaced)
 	for real, above := range p.covered {
+		from := p.old
+		if above.first != "" {
+			var err error
+			if from, err = p.own().record(above.first); err != nil {
+				return nil, err
+			}
+		}
 		for _, heir := range above.heirs {
 			rec := changed[heir]
 			if rec == nil {
@@ -114,7 +127,7 @@ func (p *planner) inherited(t *Transaction) ([]*Record, error) {
 					left[heir] = append(left[heir], displaced{one.Displaced.Entries[i], one.Displaced})
 				}
 			}
-			base, source := p.old.Displaced.Find(real), p.old.sources[real]
+			base, source := from.Displaced.Find(real), from.sources[real]
 			if was := p.old.Installed.Find(real); base != nil && source == "" && !contentDiffers(base, was) {
 				// The old version left the content, so the heir keeps it, or what the user made of it.
 				if theirs := rec.Displaced.Find(real); theirs == nil || contentDiffers(base, theirs) {
@@ -125,7 +138,7 @@ func (p *planner) inherited(t *Transaction) ([]*Record, error) {
 			left[heir] = slices.DeleteFunc(left[heir], func(d displaced) bool { return d.Path == real })
 			delete(rec.sources, real)
 			if base != nil {
-				left[heir] = append(left[heir], displaced{*base, p.old.Displaced})
+				left[heir] = append(left[heir], displaced{*base, from.Displaced})
 			}
 			if source != "" {
 				rec.sources[real] = source

@@ -51,26 +51,12 @@ func (w *work) separate(s *step) error {
 			return err
 		}
 		if inode.Nlink > known && linkable(&e) {
-			if err := w.copyInPlace(name); err != nil {
+			if err := w.copyInPlace(name, name+"-copy"); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-// isOneName reports whether the transaction knows a file by one name only. Its attributes
-// are no other name's business: who gets others becomes a file of its own, too.
-func (w *work) isOneName(b *plist.Entry) bool {
-	for _, l := range []*plist.List{w.Before, w.After} {
-		body := bodyOf(l.Find(b.Path))
-		for i := range l.Entries {
-			if e := &l.Entries[i]; linkable(e) && e.Path != b.Path && bodyOf(e) == body {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // displacedNames counts the names of a file that the transaction displaced, or moved to
@@ -98,13 +84,12 @@ func (w *work) displacedNames(body string, inode capture.Inode) (n uint32, err e
 	return n, nil
 }
 
-// copyInPlace makes of a name of a file a file of its own.
-func (w *work) copyInPlace(name string) error {
+// copyInPlace makes of a name of a file a file of its own, by way of another name.
+func (w *work) copyInPlace(name, copied string) error {
 	l, err := w.sys.snapshot(name, name, andHash)
 	if err != nil {
 		return err
 	}
-	copied := name + "-copy"
 	if err := w.sys.removeAll(copied); err != nil {
 		return err
 	}

@@ -271,9 +271,6 @@ func (p *planner) checkSteps(t *Transaction) error {
 		if s.before != nil && s.before.Flags&pinned != 0 {
 			p.refuse(s.path, "chattr -ia /"+s.path, "is immutable or append-only")
 		}
-		if !s.swaps() {
-			continue
-		}
 		there, err := p.sys.exists(s.temporary(t.Number))
 		if err != nil {
 			return err

@@ -125,20 +125,37 @@ func bodyOf(e *plist.Entry) string {
 
 // liveNames returns the names whose file stays the one it is. Of the names that
 // are to be one file, the first that has the right content stays, and with it
-// those that are links of it already; no two files come out of one.
+// those that are links of it already; no two files come out of one. A file that has
+// several names, before or after, stays only with its attributes: it may have more,
+// whose attributes are no business of ours. Of one name alone, see adjust.
 func liveNames(before, after *plist.List) map[string]bool {
 	stays := make(map[string]string) // first name in after -> first name in before of the file that stays
 	taken := make(map[string]bool)   // values of stays
 	live := make(map[string]bool)
+	linkedBefore, linkedAfter := linkedBodies(before), linkedBodies(after)
 	for b, a := range pairs(before, after) {
 		if b == nil || a == nil || !linkable(a) || contentDiffers(b, a) {
 			continue
 		}
 		body, file := bodyOf(a), bodyOf(b)
+		if (linkedBefore[file] || linkedAfter[body]) && capture.Difference(b, a) != 0 {
+			continue
+		}
 		if stays[body] == "" && !taken[file] {
 			stays[body], taken[file] = file, true
 		}
 		live[a.Path] = stays[body] == file
 	}
 	return live
+}
+
+// linkedBodies returns the first names of the files that have several in a list.
+func linkedBodies(l *plist.List) map[string]bool {
+	linked := make(map[string]bool)
+	for i := range l.Entries {
+		if e := &l.Entries[i]; linkable(e) && e.IsHardlink() {
+			linked[e.Link] = true
+		}
+	}
+	return linked
 }

@@ -83,11 +83,11 @@ func (w *work) adjust(s *step, to *plist.Entry, o occasion) error {
 	is := func(e *plist.Entry) bool {
 		return firstDifference([]plist.Entry{*e}, []plist.Entry{now}, noHash) == ""
 	}
-	if o == justPlanned && !is(s.before) && !is(to) { // it has them already if another name of it was adjusted
+	if o == justPlanned && !is(s.before) && !is(to) { // who gave it them already has done what we would
 		return changedMeanwhile(s.path)
 	}
-	if linkable(&now) && inode.Nlink > 1 && w.isOneName(s.before) {
-		if err := w.copyInPlace(s.path); err != nil {
+	if linkable(&now) && inode.Nlink > 1 { // the others are none of ours: see liveNames
+		if err := w.copyInPlace(s.path, s.temporary(w.Number)); err != nil {
 			return err
 		}
 	}

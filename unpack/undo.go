@@ -133,6 +133,11 @@ func (p *planner) checkRecord(t *Transaction) error {
 
 // wantUndone sets the goals to what was there before a transaction.
 func (p *planner) wantUndone(t *Transaction) error {
+	records, err := p.oldRecords(t.Number)
+	if err != nil {
+		return err
+	}
+	back := records[t.Name]
 	edited := make(map[string]bool)
 	for _, e := range t.Edits {
 		edited[e.Path] = true
@@ -149,9 +154,20 @@ func (p *planner) wantUndone(t *Transaction) error {
 		if err != nil {
 			return err
 		}
+		if !isChanged(b, a) && now != nil && now.Mode.IsDir() && p.isLeftAlone(e.Path, back) {
+			p.goals[e.Path] = goal{} // if it is empty: see wantEmptied
+			continue
+		}
 		p.undo(b, a, now)
 	}
 	return nil
+}
+
+// isLeftAlone reports whether no package has a directory any more when the record back,
+// or none, has taken the place of the old one: who made it, and shared it then, has gone.
+func (p *planner) isLeftAlone(real string, back *Record) bool {
+	others := slices.ContainsFunc(p.own().claimants(real), func(o owner) bool { return p.old == nil || o.name != p.old.Name() })
+	return hasDir(real)(p.old) && !hasDir(real)(back) && !others && p.old.Displaced.Find(real) == nil
 }
 
 // undo decides about one path: b was there before the transaction, a after it.
