@@ -53,14 +53,24 @@ func (p *porter) customary(name string) string {
 	return p.perlPage(name)
 }
 
-// oneLib puts what lies in a directory of libraries for one machine into lib, if nothing
-// else is there.
+// oneLib puts what lies in a directory of libraries for one machine into lib, if that is
+// nothing else's place, too, as that of the same library for another machine.
 func (p *porter) oneLib(name string) string {
-	prefix := strings.TrimPrefix(p.list.Prefix, "/")
-	if to := archDirs.ReplaceAllString(name, "lib/"); p.list.Find(path.Join(prefix, to)) == nil {
+	if to := archDirs.ReplaceAllString(name, "lib/"); p.libs[to] == 1 {
 		return to
 	}
 	return name
+}
+
+// libsOf counts what would be at each path if all directories of libraries were lib.
+func libsOf(places []place) map[string]int {
+	libs := make(map[string]int)
+	for i := range places {
+		if name := places[i].path; strings.HasPrefix(name, "lib") {
+			libs[archDirs.ReplaceAllString(name, "lib/")]++
+		}
+	}
+	return libs
 }
 
 // perlPage renames the page of a module, which Debian marks by "3pm" and "1p".

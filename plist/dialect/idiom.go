@@ -51,6 +51,7 @@ type porter struct {
 	covered map[string]bool // entry paths that a libtool archive or .packlist accounts for
 	full    map[string]bool // where the directories are that hold something listed, by homeOf
 	fonts   map[string]bool // entry paths of the directories that fonts lie in
+	libs    map[string]int  // how many files would be at a path, were all of archDirs lib
 	tags    []Item
 	users   map[string]string // uid -> name, of the accounts that the installation made
 	groups  map[string]string // gid -> name
@@ -79,6 +80,7 @@ func NewPort(tree string, l *plist.List, facts Facts) (*Port, error) {
 	}
 	accounts := p.accounts()
 	places := placesOf(l)
+	p.libs = libsOf(places)
 	for i := range places {
 		p.note(&places[i])
 	}

@@ -11,20 +11,23 @@ import (
 
 // TestPortPlaces: directories that a package owns are told by the variables of their
 // trees wherever the captured installation had them, libraries of Linux's directory for
-// one machine are in lib, and what only Linux boots by is left out.
+// one machine are in lib unless two would be one there, and what only Linux boots by is left out.
 func TestPortPlaces(t *testing.T) {
 	l := captured("/p", "etc/tool.d/", "etc/empty/", "etc/init.d/tool", "etc/rc2.d/S01tool -> ../init.d/tool", "lib/udev/rules.d/60-tool.rules",
 		"p/lib/x86_64-linux-gnu/", "p/lib/x86_64-linux-gnu/libtool.so -> libtool.so.1", "p/lib/x86_64-linux-gnu/libtool.so.1",
-		"p/lib64/", "p/lib64/pkgconfig/", "p/lib64/pkgconfig/tool.pc", "p/lib/both.a", "p/lib64/both.a", "var/lib/tool/", "var/lib/tool/deep/")
+		"p/lib64/", "p/lib64/pkgconfig/", "p/lib64/pkgconfig/tool.pc", "p/lib/both.a", "p/lib64/both.a",
+		"p/lib/i386-linux-gnu/", "p/lib/i386-linux-gnu/two.a", "p/lib/x86_64-linux-gnu/two.a", "var/lib/tool/", "var/lib/tool/deep/")
 	for _, private := range []string{"etc/tool.d", "var/lib/tool", "var/lib/tool/deep"} {
 		with(l, private, func(e *plist.Entry) { e.Mode = fs.ModeDir | 0o700 })
 	}
 	for tree, want := range map[string]string{
 		"pkgsrc": `@comment $NetBSD$
 lib/both.a
+lib/i386-linux-gnu/two.a
 lib/libtool.so
 lib/libtool.so.1
 lib/pkgconfig/tool.pc
+lib/x86_64-linux-gnu/two.a
 lib64/both.a
 OWN_DIRS+= ${PKG_SYSCONFDIR}/empty
 OWN_DIRS_PERMS+= ${PKG_SYSCONFDIR}/tool.d ${REAL_ROOT_USER} ${REAL_ROOT_GROUP} 0700
@@ -32,8 +35,10 @@ OWN_DIRS_PERMS+= ${VARBASE}/lib/tool ${REAL_ROOT_USER} ${REAL_ROOT_GROUP} 0700
 OWN_DIRS_PERMS+= ${VARBASE}/lib/tool/deep ${REAL_ROOT_USER} ${REAL_ROOT_GROUP} 0700
 `,
 		"freebsd": `lib/both.a
+lib/i386-linux-gnu/two.a
 lib/libtool.so
 lib/libtool.so.1
+lib/x86_64-linux-gnu/two.a
 lib64/both.a
 libdata/pkgconfig/tool.pc
 @dir(,,0700) etc/tool.d
@@ -50,8 +55,12 @@ USE_LDCONFIG= yes
 @sample ${SYSCONFDIR}/tool.d/
 @mode
 @static-lib lib/both.a
+lib/i386-linux-gnu/
+lib/i386-linux-gnu/two.a
 @lib lib/libtool.so.${LIBtool_VERSION}
 lib/pkgconfig/tool.pc
+lib/x86_64-linux-gnu/
+lib/x86_64-linux-gnu/two.a
 lib64/both.a
 @cwd /
 @mode 0700
