@@ -77,7 +77,7 @@ func (a *copyAhead) copy(u *Union, src int, size int64) {
 		a.fd = -1
 		return
 	}
-	if copyData(a.fd, src, size) != nil {
+	if CopyData(a.fd, src, size) != nil {
 		a.close()
 	}
 }

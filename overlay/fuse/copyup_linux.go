@@ -268,7 +268,7 @@ func (c *copier) content(empty bool) (err error) {
 	if size := c.st.Size; size <= small && c.st.Blocks*512 >= size { // without holes
 		return copySmall(c.dst, c.src, int(size))
 	}
-	return copyData(c.dst, c.src, int64(c.st.Size))
+	return CopyData(c.dst, c.src, int64(c.st.Size))
 }
 
 // small is how long a file may be to be read at once.
@@ -283,8 +283,9 @@ func copySmall(to, from, size int) error {
 	return writeAll(to, buf[:n], 0)
 }
 
-// copyData copies what is not a hole.
-func copyData(to, from int, size int64) error {
+// CopyData copies the bytes of a file of a known size, but for its holes, to an empty
+// one.
+func CopyData(to, from int, size int64) error {
 	for at := int64(0); at < size; {
 		data, err := unix.Seek(from, at, unix.SEEK_DATA)
 		switch {
