@@ -115,7 +115,9 @@ func (r *rig) build(p site) error {
 		}
 		return err
 	case terminals:
-		return r.buildTerminals(p)
+		if err := r.buildTerminals(p); err != nil {
+			r.hole(p, "is not shown inside", err)
+		}
 	case fresh:
 		r.mounts = append(r.mounts, sandbox.Mount{Target: p.path, File: -1, Type: p.fstype})
 	case readOnly:
