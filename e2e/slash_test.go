@@ -8,16 +8,21 @@ import (
 
 // entered is a command that runs a shell script with root as its "/", in mount
 // and pid namespaces of its own, as on a machine booted from it. The directory
-// out is its /srv; /tmp, with the upper layers, /run and /dev/shm are tmpfs of its own:
-// what others have there must not be put back.
+// out is its /srv; /tmp, with the upper layers, /run and /dev are tmpfs of its own: what
+// others do there must not be captured, nor put back, as the time of a terminal that
+// anybody uses.
 func entered(root, out, script string) *exec.Cmd {
 	cmd := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", `
 		root=$1 out=$2 script=$3
 		mount --rbind "$root" "$root"
 		mount -t tmpfs tmpfs "$root/run"
 		mount -t proc proc "$root/proc"
-		mount --rbind /dev "$root/dev"
-		[ ! -d "$root/dev/shm" ] || mount -t tmpfs tmpfs "$root/dev/shm"
+		mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+		for node in null zero full random urandom tty ptmx fuse; do [ ! -c "/dev/$node" ] || cp -a "/dev/$node" "$root/dev"; done
+		ln -s /proc/self/fd "$root/dev/fd"
+		mkdir -m 1777 "$root/dev/pts" "$root/dev/shm"
+		mount -t devpts -o newinstance,ptmxmode=666 devpts "$root/dev/pts"
+		mount -t tmpfs tmpfs "$root/dev/shm"
 		mount -t tmpfs tmpfs "$root/tmp"
 		mount --bind "$out" "$root/srv"
 		cd "$root"
