@@ -175,7 +175,7 @@ func (a *agent) mountMirror() (string, error) {
 	defer dev.Close()
 	m, err := newMount(fsContext{fstype: "fuse", options: []string{
 		"fd=" + strconv.Itoa(int(dev.Fd())), "rootmode=40000", "user_id=0", "group_id=0",
-		"default_permissions", "max_read=1048576",
+		"ro", "default_permissions", "max_read=1048576",
 	}})
 	if err != nil {
 		return "", err

@@ -247,7 +247,7 @@ func (c *client) broken(ctx context.Context, err error) error {
 	if c.mirror != nil {
 		select {
 		case <-c.mirror.Ended():
-			return fmt.Errorf("the connection of the FUSE mirror was cut, and with it the command's view of the system: %w", err)
+			return fmt.Errorf("the connection of the FUSE mirror was cut, and with it the command's view of the system: %w", errors.Join(c.mirror.Err(), err))
 		default:
 		}
 	}

@@ -29,7 +29,8 @@
 // asked to forget some (Linux 6.18). Requests wait while another changes something; the
 // content of a large file is copied before that.
 //
-// Requests are read by one thread at a time, which waits in a way of its own ([device]).
+// The requests of either are read by one thread at a time, which waits in a way of its own
+// ([device]).
 //
 // Lock order: a union's tree, its mu, a cache's. A cache's lock is never held over a
 // system call that could wait for a mount of ours; [Mirror]'s own is taken inside of

@@ -1,11 +1,11 @@
 package fuse
 
 import (
+	"errors"
 	"fmt"
 	"log"
 	"math"
 	"os"
-	"strconv"
 	"sync"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fuse"
@@ -31,10 +31,11 @@ type Options struct {
 type Mirror struct {
 	gofuse.RawFileSystem
 	opt    Options
-	server *gofuse.Server
+	device *device
 	dirs   dirs
 	grafts map[string]*node
-	ended  chan struct{}
+	ended  chan struct{} // closed once err is set
+	err    error
 
 	mu      sync.Mutex
 	next    uint64
@@ -63,37 +64,34 @@ func Serve(dev *os.File, opt Options) (*Mirror, error) {
 		refused:       make(map[string]bool),
 		grafts:        make(map[string]*node),
 	}
-	fd, err := unix.FcntlInt(dev.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err == nil {
-		err = dev.Close()
+	if err := m.plant(); err != nil {
+		return nil, errors.Join(err, dev.Close())
 	}
-	if err == nil {
-		err = m.plant()
-	}
-	if err != nil {
-		return nil, err
-	}
-	m.server, err = gofuse.NewServer(m, "/dev/fd/"+strconv.Itoa(fd), &gofuse.MountOptions{
+	var err error
+	m.device, err = newDevice(dev, gofuse.NewProtocolServer(m, &gofuse.MountOptions{
 		MaxWrite:                 1 << 20,
 		EnableAcl:                true,
 		EnableSymlinkCaching:     true,
 		ExplicitDataCacheControl: true,
-		DisableReadDirPlus:       true,
 		// What is passed through to a backing file keeps going there when an overlay
 		// has copied the file up.
-		DisabledCapabilities: gofuse.CAP_PASSTHROUGH,
-		Logger:               log.New(os.Stderr, "", 0),
-	})
+		DisabledCapabilities: gofuse.CAP_PASSTHROUGH | gofuse.CAP_READDIRPLUS,
+		Logger:               log.New(os.Stderr, "sandbox-install: mirror: ", 0),
+	}))
 	if err != nil {
 		m.dirs.close()
 		return nil, fmt.Errorf("serve the mirror: %w", err)
 	}
-	go func() {
-		m.server.Serve()
-		m.dirs.close()
-		close(m.ended)
-	}()
+	go m.serve()
 	return m, nil
+}
+
+// serve answers requests until the last mount is gone.
+func (m *Mirror) serve() {
+	defer close(m.ended)
+	m.err = m.device.serve()
+	unix.Close(m.device.fd)
+	m.dirs.close()
 }
 
 // plant opens the root and the grafts.
@@ -133,6 +131,10 @@ func (m *Mirror) plantOne(path string) (*node, error) {
 // Ended is closed when no more requests are answered: after the last mount of the
 // mirror is gone, or when somebody cut the connection.
 func (m *Mirror) Ended() <-chan struct{} { return m.ended }
+
+// Err returns why requests could not be answered, after the mirror has ended; nil if none
+// came any more.
+func (m *Mirror) Err() error { return m.err }
 
 // Refused returns some of the paths, as they are called in the mirror, that were to
 // be read and that who serves it may not read. It is safe to call at any time.

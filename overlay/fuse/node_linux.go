@@ -94,10 +94,10 @@ func (m *Mirror) Forget(id, lookups uint64) {
 func (m *Mirror) inode(st *unix.Stat_t) uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return st.Ino ^ m.device(st.Dev)
+	return st.Ino ^ m.deviceNumber(st.Dev)
 }
 
-func (m *Mirror) device(dev uint64) uint64 {
+func (m *Mirror) deviceNumber(dev uint64) uint64 {
 	if _, ok := m.devices[dev]; !ok {
 		m.devices[dev] = uint64(len(m.devices)) << deviceShift
 	}

@@ -47,7 +47,7 @@ func (m *Mirror) OpenDir(_ <-chan struct{}, in *gofuse.OpenIn, out *gofuse.OpenO
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s.device = m.device(n.file.dev)
+	s.device = m.deviceNumber(n.file.dev)
 	m.next++
 	m.streams[m.next] = s
 	out.Fh = m.next

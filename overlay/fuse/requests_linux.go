@@ -111,6 +111,9 @@ func (m *Mirror) Open(<-chan struct{}, *gofuse.OpenIn, *gofuse.OpenOut) gofuse.S
 	return gofuse.ENOSYS
 }
 
+// Flush tells the kernel not to ask either: nothing is ever written.
+func (m *Mirror) Flush(<-chan struct{}, *gofuse.FlushIn) gofuse.Status { return gofuse.ENOSYS }
+
 // Read reads content.
 func (m *Mirror) Read(_ <-chan struct{}, in *gofuse.ReadIn, buf []byte) (gofuse.ReadResult, gofuse.Status) {
 	n := m.node(in.NodeId)

@@ -1,6 +1,7 @@
 package fuse
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -45,7 +46,11 @@ const maxMessage = 1<<20 + 4096
 
 // newDevice takes a descriptor over that has been mounted, and answers INIT, the first
 // request. It is not to be called by two at once.
-func newDevice(fd int, answers *gofuse.ProtocolServer) (*device, error) {
+func newDevice(dev *os.File, answers *gofuse.ProtocolServer) (*device, error) {
+	fd, err := unix.FcntlInt(dev.Fd(), unix.F_DUPFD_CLOEXEC, 0) // out of reach of Go's poller
+	if err := errors.Join(err, dev.Close()); err != nil {
+		return nil, err
+	}
 	d := &device{
 		fd: fd, answers: answers, threads: runtime.NumCPU() + 2,
 		turn: make(chan struct{}, 1), awake: make(chan struct{}),

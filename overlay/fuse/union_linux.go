@@ -79,14 +79,8 @@ func newUnion(dev *os.File, opt UnionOptions) (*Union, error) {
 	if err := u.plant(); err != nil {
 		return nil, fmt.Errorf("open the layers of a union: %w", err)
 	}
-	fd, err := unix.FcntlInt(dev.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err == nil {
-		err = dev.Close()
-	}
-	if err != nil {
-		return nil, err
-	}
-	u.device, err = newDevice(fd, gofuse.NewProtocolServer(u, &gofuse.MountOptions{
+	var err error
+	u.device, err = newDevice(dev, gofuse.NewProtocolServer(u, &gofuse.MountOptions{
 		MaxWrite:                 1 << 20,
 		EnableAcl:                true,
 		EnableSymlinkCaching:     true,
