@@ -231,6 +231,37 @@ func TestUserClosed(t *testing.T) {
 	}
 }
 
+// A run that is cancelled while its sandbox is being made leaves nothing behind.
+func TestUserCancelled(t *testing.T) {
+	for _, m := range []capture.Method{Rootless{}, Fuse{}} {
+		t.Run(m.Name(), func(t *testing.T) {
+			s := newScene(t, "sleep", "1000")
+			s.method = byUser{m, "user"}
+			enterable(s.staging)
+			if err := os.Chmod(s.staging, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			go func() {
+				for ctx.Err() == nil {
+					if begun, _ := os.ReadDir(s.staging); len(begun) > 0 { // read below, too
+						cancel()
+					}
+				}
+			}()
+			s.checked(func() {
+				if _, err := s.try(ctx); !errors.Is(err, context.Canceled) {
+					t.Errorf("error: %v", err)
+				}
+				if left, err := os.ReadDir(s.staging); err != nil || len(left) > 0 {
+					t.Errorf("left in the staging area: %v, %v", left, err)
+				}
+			})
+		})
+	}
+}
+
 // The names of a hard link are found on another file system than the root's, too.
 func TestUserLinks(t *testing.T) {
 	s := newScene(t, "true")

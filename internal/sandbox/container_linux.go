@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"io"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 
@@ -76,8 +75,6 @@ func (o *order) runContainer() error {
 // startContainer starts pid 1 and waits for it, passing signals on. What pid 1
 // has to tell, it tells the supervisor itself.
 func (o *order) startContainer(c *libcontainer.Container) error {
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, passedSignals...)
 	if _, err := o.file.Seek(0, io.SeekStart); err != nil {
 		return &StepError{"rewind the plan", err}
 	}
@@ -98,7 +95,7 @@ func (o *order) startContainer(c *libcontainer.Container) error {
 		return &StepError{"start the container", err}
 	}
 	go func() {
-		for sig := range signals {
+		for sig := range o.signals {
 			_ = p.Signal(sig) // it may just have ended
 		}
 	}()

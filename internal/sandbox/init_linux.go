@@ -51,7 +51,9 @@ func runInit(first string, live func(*order) error) int {
 
 // readOrder reads the plan from the descriptors that begin at first.
 func readOrder(first string) (*order, error) {
-	o := &order{}
+	// One that would end this process here would leave what it has made.
+	o := &order{signals: make(chan os.Signal, 16)}
+	signal.Notify(o.signals, passedSignals...)
 	var err error
 	if o.first, err = strconv.Atoi(first); err != nil {
 		return o, &StepError{"read the plan", err}
@@ -125,8 +127,6 @@ func (o *order) run() error {
 	}
 	defer proc.Close()
 	go o.watchSupervisor()
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, passedSignals...)
 	pid, err := o.startWeaker()
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func (o *order) run() error {
 		return err
 	}
 	in := &initProcess{order: o, proc: proc, command: pid, children: reapAll()}
-	return in.attend(signals)
+	return in.attend()
 }
 
 // watchSupervisor ends pid 1, and so all the rest, with the supervisor: its end of
@@ -202,10 +202,10 @@ func reapAll() <-chan child {
 }
 
 // attend follows the command to its end, then sees to what it left running.
-func (in *initProcess) attend(signals <-chan os.Signal) error {
+func (in *initProcess) attend() error {
 	for {
 		select {
-		case sig := <-signals:
+		case sig := <-in.signals:
 			_ = unix.Kill(-in.command, sig.(syscall.Signal)) // it may just have ended
 		case c := <-in.children:
 			if c.pid != in.command {

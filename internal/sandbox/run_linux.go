@@ -41,9 +41,11 @@ type order struct {
 	Plan       Plan
 	Foreground bool // the command starts as the terminal's foreground job
 
-	first int      // in the copy: the number of its first descriptor
-	file  *os.File // in the copy: what this was read from
-	agent Agent    // in the copy: what makes its mounts, or nil
+	// In the copy:
+	first   int            // the number of its first descriptor
+	file    *os.File       // what this was read from
+	agent   Agent          // what makes its mounts, or nil
+	signals chan os.Signal // for the command, also what came before it was started
 }
 
 // passedSignals are the signals that are meant for the command when the supervisor
