@@ -1,7 +1,6 @@
 package fuse
 
 import (
-	"errors"
 	"flag"
 	"maps"
 	"os"
@@ -25,6 +24,7 @@ import (
 type layers struct {
 	lowers      []string
 	upper, work string
+	userxattr   bool // an overlay's notes are attributes of users
 }
 
 // mount mounts a union on a directory.
@@ -57,6 +57,9 @@ func (l *layers) mount(t *testing.T, on string) *Server {
 		}
 	})
 	opt := UnionOptions{Upper: open(l.upper, os.O_RDONLY), Work: open(l.work, os.O_RDONLY), Private: "trusted.overlay."}
+	if l.userxattr {
+		opt.Private = "user.overlay."
+	}
 	for _, lower := range l.lowers {
 		opt.Lowers = append(opt.Lowers, open(lower, os.O_RDONLY))
 	}
@@ -78,7 +81,7 @@ func mounted(t *testing.T, lower string) string {
 			t.Fatal(err)
 		}
 	}
-	l := layers{[]string{lower}, filepath.Join(base, "upper"), filepath.Join(base, "work")}
+	l := layers{lowers: []string{lower}, upper: filepath.Join(base, "upper"), work: filepath.Join(base, "work")}
 	on := filepath.Join(base, "merged")
 	l.mount(t, on)
 	return on
@@ -87,7 +90,8 @@ func mounted(t *testing.T, lower string) string {
 var (
 	mountOn      = flag.String("mount", "", "a directory to mount a union on")
 	mountOptions = flag.String("layers", "", "its layers, as mount(8) is told of those of an overlay: lowerdir=A:B,upperdir=C,workdir=D")
-	mountMirror  = flag.Bool("mirror", false, "mount the kernel's overlay on a mirror of the lower directory, as --method rootless does")
+	mountMirror  = flag.Bool("mirror", false, "put it on a mirror of the lower directory, as for an ordinary user")
+	mountKernel  = flag.Bool("kernel", false, "mount the kernel's overlay, as --method rootless does")
 )
 
 // TestMount mounts a union for a suite that wants to mount for itself, and serves it
@@ -108,7 +112,10 @@ func TestMount(t *testing.T) {
 		}
 	}
 	if *mountMirror {
-		l.mountOnMirror(t, *mountOn)
+		l.mirror(t)
+	}
+	if *mountKernel {
+		l.mountKernels(t, *mountOn)
 	} else {
 		l.mount(t, *mountOn)
 	}
@@ -121,9 +128,9 @@ func TestMount(t *testing.T) {
 	}
 }
 
-// mountOnMirror mounts what --method rootless does, the kernel's overlay on a mirror of
-// the lower directory, with the attributes that a user namespace may use.
-func (l *layers) mountOnMirror(t *testing.T, on string) {
+// mirror has a mirror in the place of the lower directory, and notes in attributes that a
+// user namespace may use.
+func (l *layers) mirror(t *testing.T) {
 	t.Helper()
 	dev, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 	if err != nil {
@@ -139,9 +146,23 @@ func (l *layers) mountOnMirror(t *testing.T, on string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { <-m.Ended() })
-	err = unix.Mount("overlay", on, "overlay", 0, "userxattr,lowerdir="+seen+",upperdir="+l.upper+",workdir="+l.work)
-	if err := errors.Join(err, unix.Unmount(seen, unix.MNT_DETACH)); err != nil { // the overlay keeps a mount of its own
+	t.Cleanup(func() {
+		if err := unix.Unmount(seen, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+		<-m.Ended()
+	})
+	l.lowers[0], l.userxattr = seen, true
+}
+
+// mountKernels mounts the kernel's overlay on a directory.
+func (l *layers) mountKernels(t *testing.T, on string) {
+	t.Helper()
+	options := "lowerdir=" + l.lowers[0] + ",upperdir=" + l.upper + ",workdir=" + l.work
+	if l.userxattr {
+		options += ",userxattr"
+	}
+	if err := unix.Mount("overlay", on, "overlay", 0, options); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -196,8 +217,8 @@ func TestLayers(t *testing.T) {
 		}
 	}
 	lower := filepath.Join(base, "lower")
-	first := layers{[]string{lower}, filepath.Join(base, "upper1"), filepath.Join(base, "work1")}
-	second := layers{[]string{first.upper, lower}, filepath.Join(base, "upper2"), filepath.Join(base, "work2")}
+	first := layers{lowers: []string{lower}, upper: filepath.Join(base, "upper1"), work: filepath.Join(base, "work1")}
+	second := layers{lowers: []string{first.upper, lower}, upper: filepath.Join(base, "upper2"), work: filepath.Join(base, "work2")}
 	if out, err := exec.Command("sh", "-euc", `cd "$1"; echo 1 >x; mkdir -p d/sub; echo 2 >d/sub/f`, "sh", lower).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
