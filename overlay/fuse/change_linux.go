@@ -241,16 +241,19 @@ func (b *blank) own(dir int, name string) error {
 	if st.Mode&unix.S_ISGID != 0 {
 		gid = -1
 	}
-	if !b.isRegular() {
-		return unix.Fchownat(dir, name, int(b.caller.Uid), gid, unix.AT_SYMLINK_NOFOLLOW)
-	}
-	if err := unix.Fchown(b.fd, int(b.caller.Uid), gid); err != nil {
+	taken := b.mode & (unix.S_ISUID | unix.S_ISGID)
+	if b.isRegular() {
+		err := unix.Fchown(b.fd, int(b.caller.Uid), gid)
+		if err == nil && taken != 0 {
+			err = unix.Fchmod(b.fd, b.mode&0o7777)
+		}
 		return err
 	}
-	if b.mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
-		return unix.Fchmod(b.fd, b.mode&0o7777)
+	err := unix.Fchownat(dir, name, int(b.caller.Uid), gid, unix.AT_SYMLINK_NOFOLLOW)
+	if typ := b.mode & unix.S_IFMT; err == nil && taken != 0 && typ != unix.S_IFDIR {
+		err = unix.Fchmodat(dir, name, b.mode&0o7777, 0)
 	}
-	return nil
+	return err
 }
 
 // Tmpfile makes a file without a name.

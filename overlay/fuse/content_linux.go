@@ -132,23 +132,25 @@ func (u *Union) Read(_ <-chan struct{}, in *gofuse.ReadIn, buf []byte) (gofuse.R
 	return gofuse.ReadResultData(buf[:n]), status
 }
 
-// Write writes content.
-func (u *Union) Write(_ <-chan struct{}, in *gofuse.WriteIn, data []byte) (uint32, gofuse.Status) {
+// Write writes content: less than all if that is what there is room for.
+func (u *Union) Write(_ <-chan struct{}, in *gofuse.WriteIn, data []byte) (written uint32, _ gofuse.Status) {
 	status := u.writing(in.NodeId, in.Flags, func(o *object, fd int) error {
-		if err := writeAll(fd, data, int64(in.Offset)); err != nil {
+		n, err := writeAll(fd, data, int64(in.Offset))
+		if n == 0 && err != nil {
 			return err
 		}
+		written = uint32(n)
 		if in.WriteFlags&gofuse.WRITE_KILL_SUIDGID != 0 {
 			return u.dropSetID(o)
 		}
 		return nil
 	})
-	return uint32(len(data)), status
+	return written, status
 }
 
 // CopyFileRange copies from file to file.
 func (u *Union) CopyFileRange(_ <-chan struct{}, in *gofuse.CopyFileRangeIn) (copied uint32, _ gofuse.Status) {
-	return copied, u.writing(in.NodeIdOut, unix.O_APPEND, func(_ *object, to int) error {
+	status := u.writing(in.NodeIdOut, unix.O_APPEND, func(_ *object, to int) error {
 		from := u.object(in.NodeId)
 		if from == nil {
 			return unix.ESTALE
@@ -160,6 +162,7 @@ func (u *Union) CopyFileRange(_ <-chan struct{}, in *gofuse.CopyFileRangeIn) (co
 			return err
 		})
 	})
+	return copied, status
 }
 
 // Fallocate makes room, or holes.

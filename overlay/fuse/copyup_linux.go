@@ -37,11 +37,7 @@ func (u *Union) raise(o *object, empty bool) error {
 			err = u.install(work, tmp, o, &c)
 		}
 		if err != nil {
-			flags := 0
-			if o.isDir() {
-				flags = unix.AT_REMOVEDIR
-			}
-			_ = unix.Unlinkat(work, tmp, flags) // the error is told already
+			_ = unix.Unlinkat(work, tmp, o.unlinkFlag()) // the error is told already
 		}
 		return err
 	})
@@ -54,6 +50,14 @@ func (u *Union) raise(o *object, empty bool) error {
 		c.dst = -1
 	}
 	return nil
+}
+
+// unlinkFlag is what unlinkat(2) wants to be told of the type.
+func (o *object) unlinkFlag() int {
+	if o.isDir() {
+		return unix.AT_REMOVEDIR
+	}
+	return 0
 }
 
 // newName is a name that work has not.
@@ -118,7 +122,7 @@ func (u *Union) install(work int, tmp string, o *object, c *copier) error {
 		if err != nil {
 			return err
 		}
-		if err := unix.Unlinkat(work, tmp, 0); err != nil {
+		if err := unix.Unlinkat(work, tmp, o.unlinkFlag()); err != nil {
 			unix.Close(fd)
 			return err
 		}
@@ -280,7 +284,8 @@ func copySmall(to, from, size int) error {
 	if err != nil {
 		return err
 	}
-	return writeAll(to, buf[:n], 0)
+	_, err = writeAll(to, buf[:n], 0)
+	return err
 }
 
 // CopyData copies the bytes of a file of a known size, but for its holes, to an empty
@@ -330,7 +335,7 @@ func copyRange(to, from int, at, end int64) error {
 		if err != nil || n == 0 {
 			return err
 		}
-		if err := writeAll(to, buf[:n], at); err != nil {
+		if _, err := writeAll(to, buf[:n], at); err != nil {
 			return err
 		}
 		at += int64(n)
@@ -338,20 +343,20 @@ func copyRange(to, from int, at, end int64) error {
 	return nil
 }
 
-func writeAll(fd int, b []byte, at int64) error {
-	for len(b) > 0 {
-		n, err := unix.Pwrite(fd, b, at)
+func writeAll(fd int, b []byte, at int64) (written int, err error) {
+	for written < len(b) {
+		n, err := unix.Pwrite(fd, b[written:], at+int64(written))
 		switch {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
-			return err
+			return written, err
 		case n == 0:
-			return io.ErrShortWrite
+			return written, io.ErrShortWrite
 		}
-		b, at = b[n:], at+int64(n)
+		written += n
 	}
-	return nil
+	return written, nil
 }
 
 // owner sets the owner, and back the bits that this takes, or that mkdir(2) does not

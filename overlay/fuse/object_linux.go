@@ -274,17 +274,19 @@ func (u *Union) known(f *finding) *object {
 //
 // Preconditions: tree is held; or it is shared, and then nil says that it must be held.
 func (u *Union) meet(parent *object, name string, f *finding, held bool) (*object, error) {
-	o := u.known(f)
-	if o == nil {
-		var err error
-		if o, err = u.newObject(f); err != nil {
-			return nil, err
-		}
-	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if k := u.byFile[o.key]; k != nil && k != o { // somebody was faster, or it has another name
-		o = k
+	o := u.byFile[keyOf(f.st())]
+	if o == nil {
+		u.mu.Unlock()
+		made, err := u.newObject(f)
+		u.mu.Lock()
+		if err != nil {
+			return nil, err
+		}
+		if o = u.byFile[made.key]; o == nil {
+			o = made
+		} // else somebody was faster, or it has another name
 	}
 	if o.parent != parent || o.name != name || f.upper != nil && o.orphan >= 0 {
 		if !held && o.id != 0 {

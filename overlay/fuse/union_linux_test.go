@@ -1,17 +1,21 @@
 package fuse
 
 import (
+	"errors"
 	"flag"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	gofuse "github.com/hanwen/go-fuse/v2/fuse"
 	"github.com/hanwen/go-fuse/v2/posixtest"
 	"golang.org/x/sys/unix"
 
@@ -231,4 +235,102 @@ func TestLayers(t *testing.T) {
 		test "$(cat e/moved/f)" = 2; test ! -e e/sub
 		test "$(cat x)" = "$(printf '1\n1')"; stat y >/dev/null; rm y
 		test "$(stat -c %F x)" = "regular file"; rm x; test "$(ls)" = e`)
+}
+
+// TestFull writes more than there is room for: what was written counts.
+func TestFull(t *testing.T) {
+	need.Root(t)
+	base := t.TempDir()
+	if err := unix.Mount("tmpfs", base, "tmpfs", 0, "size=1500k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(base, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, name := range []string{"lower", "upper", "work", "merged"} {
+		if err := os.Mkdir(filepath.Join(base, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := layers{lowers: []string{filepath.Join(base, "lower")}, upper: filepath.Join(base, "upper"), work: filepath.Join(base, "work")}
+	l.mount(t, filepath.Join(base, "merged"))
+	f, err := os.Create(filepath.Join(base, "merged", "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	n, err := unix.Write(int(f.Fd()), make([]byte, 3<<20))
+	if err != nil || n <= 1<<20 || n >= 3<<20 {
+		t.Errorf("wrote %d: %v", n, err)
+	}
+	if st, err := f.Stat(); err != nil || st.Size() != int64(n) {
+		t.Errorf("%v %v, wrote %d", st, err, n)
+	}
+	if n, err = unix.Write(int(f.Fd()), make([]byte, 1<<20)); err != unix.ENOSPC {
+		t.Errorf("wrote %d more: %v", n, err)
+	}
+}
+
+// TestRemovedDir changes a directory of lower that has no name any more.
+func TestRemovedDir(t *testing.T) {
+	lower := t.TempDir()
+	if err := os.Mkdir(filepath.Join(lower, "d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-euc", `rmdir ../d; chmod 700 .; touch -d @1 .; setfattr -n user.x -v 1 .; test "$(stat -c %a,%Y,%h .)" = 700,1,0; test -z "$(ls -A)"`)
+	cmd.Dir = filepath.Join(mounted(t, lower), "d")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestSetIDPipe has an ordinary user make a pipe with bits that a change of the owner takes.
+func TestSetIDPipe(t *testing.T) {
+	lower := t.TempDir()
+	dir := filepath.Join(lower, "d")
+	if err := errors.Join(os.Mkdir(dir, 0o777), os.Chmod(dir, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(mounted(t, lower), "d", "pipe")
+	made := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread is another user's
+		err := unix.Setfsgid(1000)
+		if err == nil {
+			err = unix.Setfsuid(1000)
+		}
+		if err == nil {
+			err = unix.Mkfifo(name, 0o4750)
+		}
+		made <- err
+	}()
+	var st unix.Stat_t
+	if err := errors.Join(<-made, unix.Stat(name, &st)); err != nil || st.Mode != unix.S_IFIFO|0o4750 || st.Uid != 1000 {
+		t.Errorf("mode %o of %d: %v", st.Mode, st.Uid, err)
+	}
+}
+
+// TestForget has the kernel look up what it forgets at the same time.
+func TestForget(t *testing.T) {
+	u := serveHere(t, "touch f")
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() {
+			for range 20_000 {
+				var out gofuse.EntryOut
+				if status := u.Lookup(nil, &gofuse.InHeader{NodeId: gofuse.FUSE_ROOT_ID}, "f", &out); !status.Ok() {
+					t.Error(status)
+					return
+				}
+				if u.object(out.NodeId) == nil {
+					t.Error("what was looked up is not known")
+					return
+				}
+				u.Forget(out.NodeId, 1)
+			}
+		})
+	}
+	all.Wait()
 }
