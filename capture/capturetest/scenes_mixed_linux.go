@@ -23,6 +23,12 @@ var mixedScenes = []Scene{
 		Except: map[string]string{"redirect": noRedirect, "rootless": noRedirect},
 	},
 	{
+		Name:   "a rename of another name of what was changed",
+		Before: []Verb{Mkdir("d"), Mkdir("e"), Mkdir("f"), Write("d/a", "1"), Link("d/a", "e/b"), Link("d/a", "f/c"), Write("x", "1")},
+		Run:    []Verb{Append("d/a", "2"), Rename("e/b", "e/z"), Rename2("f/c", "x", unix.RENAME_EXCHANGE)},
+		Except: map[string]string{"rootless": noIndex, "redirect": noIndex},
+	},
+	{
 		Name:   "a directory in the place of another",
 		Before: []Verb{Mkdir("d/b"), Write("d/a", "1"), Write("d/b/c", "1"), Mkdir("e/b"), Write("e/a", "1"), Write("e/only", "1")},
 		Run:    []Verb{RemoveAll("d"), Rename("e", "d"), Mkdir("e"), Write("e/b", "2"), Write("d/b/c", "1")},

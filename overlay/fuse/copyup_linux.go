@@ -109,8 +109,9 @@ func (u *Union) install(work int, tmp string, o *object, c *copier) error {
 		if err != nil {
 			return err
 		}
-		u.share(o, st).upper = &place{&u.index, tmp}
-		u.copies[keyOf(&made)] = o.key
+		s := u.share(o, st)
+		s.upper, s.key = &place{&u.index, tmp}, keyOf(&made)
+		u.copies[s.key] = o.key
 		o.upper = o.shared.upper
 		if o.parent != nil {
 			if err := u.linkUp(o, o.parent, o.name); err != nil {

@@ -44,6 +44,7 @@ type object struct {
 type shared struct {
 	names uint32 // how many there are now
 	upper *place // in the index, once it is copied up
+	key   file   // what that is
 }
 
 func (o *object) isDir() bool { return o.typ == unix.S_IFDIR }
@@ -306,7 +307,7 @@ func (u *Union) meet(parent *object, name string, f *finding, held bool) (*objec
 		u.isMet(o)
 		u.byFile[o.key] = o
 	}
-	if f.upper != nil {
+	if o.upperKey != (file{}) {
 		u.byFile[o.upperKey] = o
 	}
 	o.lookups++
@@ -345,7 +346,7 @@ func (u *Union) newObject(f *finding) (*object, error) {
 	}
 	if !o.isDir() {
 		if o.shared = u.shared[o.key]; o.shared != nil && o.shared.upper != nil {
-			o.upper = o.shared.upper
+			o.upper, o.upperKey = o.shared.upper, o.shared.key
 		}
 	}
 	o.ino = u.number(o.key)

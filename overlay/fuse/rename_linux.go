@@ -106,6 +106,9 @@ func (r *renaming) prepare() error {
 		ends = append(ends, &r.new)
 	}
 	for _, e := range ends {
+		if err := r.u.raise(e.parent, false); err != nil {
+			return err
+		}
 		if err := r.u.raise(e.o, false); err != nil {
 			return err
 		}

@@ -312,6 +312,14 @@ func TestSetIDPipe(t *testing.T) {
 	}
 }
 
+// TestNames counts the names of a lower file that was copied up, while the kernel knows it
+// by none, by one of lower, and by one of upper.
+func TestNames(t *testing.T) {
+	u := serveHere(t, "touch a; ln a b; ln a c")
+	u.sh(t, `cd "$1/merged"; chmod 600 a; rm a; sleep 0.2
+		test "$(stat -c %a,%h b)" = 600,2; ln b d; test "$(stat -c %h b)" = 3; rm d; test "$(stat -c %h b c | xargs)" = "2 2"`)
+}
+
 // TestForget has the kernel look up what it forgets at the same time.
 func TestForget(t *testing.T) {
 	u := serveHere(t, "touch f")
