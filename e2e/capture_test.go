@@ -102,31 +102,51 @@ func printed(t testing.TB, tarball string) map[string]string {
 	return ops
 }
 
-func testInstaller(t *testing.T, in installer, capture func(t testing.TB, root, script string, flags ...string) files) {
-	start := time.Now()
-	live, base := newRoot(t, in), newRoot(t, in)
-	before := takePicture(t, live)
-	samePicture(t, "differences between two fresh roots", before.elsewhere(), takePicture(t, base).elsewhere())
+// An outcome is what an installer does without any capture.
+type outcome struct {
+	in            installer
+	start         time.Time // what was written since then has a time of its own
+	before, after picture
+	changes       map[string]change
+}
 
+// installed installs natively, in a fresh root.
+func installed(t testing.TB, in installer) outcome {
+	t.Helper()
+	o := outcome{in: in, start: time.Now()}
+	live := newRoot(t, in)
+	o.before = takePicture(t, live)
 	loud(t, native(live, in.at(in.install)))
-	after := takePicture(t, live)
-	truth := difference(before, after)
-	if len(truth) == 0 {
+	o.after = takePicture(t, live)
+	if o.changes = difference(o.before, o.after); len(o.changes) == 0 {
 		t.Fatal("the installation did nothing")
 	}
+	return o
+}
+
+// judge has an installation captured in a root like the one it was done in, and
+// unpacks what was captured there: the list of changes is right, and the archive
+// makes what the installation made.
+func (o outcome) judge(t *testing.T, capture func(t testing.TB, root, script string, flags ...string) files) {
+	root := newRoot(t, o.in)
+	samePicture(t, "differences between two fresh roots", o.before.elsewhere(), takePicture(t, root).elsewhere())
 
 	// Everything is packed, so that the archive alone can make the result; but devices,
 	// which are the machine's and not the root's.
-	got := capture(t, base, in.at(in.install), "--include", "/**", "--exclude", "/dev/**")
+	got := capture(t, root, o.in.at(o.in.install), "--include", "/**", "--exclude", "/dev/**")
 	ops := printed(t, got.tarball)
 	maps.DeleteFunc(ops, func(path, _ string) bool { return strings.HasPrefix(path, "dev/") })
-	compareChanges(t, truth, ops)
+	compareChanges(t, o.changes, ops)
 
-	unpack(t, base, got.tarball, ops)
-	want, have := since(start, before, after), since(start, before, takePicture(t, base))
-	samePicture(t, "places where base + tarball is not the native result", in.steady(t, want), in.steady(t, have))
-	testUnpack(t, in, start, before, after, got.tarball)
-	t.Logf("%d changes in %v", len(truth), time.Since(start).Round(time.Second))
+	o.judgeUnpack(t, root, got.tarball) // leaves root as it was
+	unpack(t, root, got.tarball, ops)
+	samePicture(t, "places where base + tarball is not the native result", o.normal(t, o.after), o.normal(t, takePicture(t, root)))
+}
+
+// normal is what all roots with the outcome have in common.
+func (o outcome) normal(t testing.TB, p picture) picture {
+	t.Helper()
+	return o.in.steady(t, since(o.start, o.before, withoutState(p)))
 }
 
 // steady leaves the content of the volatile files out of a picture.

@@ -20,10 +20,23 @@ const busy = `mkdir /opt/half
 	echo ready
 	wait`
 
-// TestStopped keeps law L1 and leaves no file, however a run is ended.
-func TestStopped(t *testing.T) {
+// TestSameRoot captures in one root, again and again: law L1 says that the next one
+// finds it as it was.
+func TestSameRoot(t *testing.T) {
 	require(t, "root", "overlay", "debian", "judges")
 	base := newRoot(t, installers[0])
+	fresh := takePicture(t, base)
+	for name, test := range map[string]func(t *testing.T, base string){
+		"stopped": testStopped, "command fails": testCommandFails, "full disk": testFullDisk, "deterministic": testDeterministic,
+		"options": testOptions, "no network": testNetworkNone, "compress": testCompress,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, base) })
+	}
+	samePicture(t, "places touched", fresh, takePicture(t, base))
+}
+
+// testStopped keeps law L1 and leaves no file, however a run is ended.
+func testStopped(t *testing.T, base string) {
 	for _, end := range []struct {
 		name   string
 		stop   func(group int) error
@@ -105,10 +118,8 @@ func isEmpty(t testing.TB, dir string) {
 	}
 }
 
-// TestCommandFails passes the command's own status on and writes only if asked.
-func TestCommandFails(t *testing.T) {
-	require(t, "root", "overlay", "debian", "judges")
-	base := newRoot(t, installers[0])
+// testCommandFails passes the command's own status on and writes only if asked.
+func testCommandFails(t *testing.T, base string) {
 	for script, want := range map[string]int{
 		"echo half >/opt/half; exit 3":        3,
 		"echo half >/opt/half; kill -9 $$":    137,
@@ -131,10 +142,8 @@ func TestCommandFails(t *testing.T) {
 	}
 }
 
-// TestFullDisk writes its result onto a file system that is too small for it.
-func TestFullDisk(t *testing.T) {
-	require(t, "root", "overlay", "debian", "judges")
-	base := newRoot(t, installers[0])
+// testFullDisk writes its result onto a file system that is too small for it.
+func testFullDisk(t *testing.T, base string) {
 	out := t.TempDir()
 	output(t, ".", "mount", "-t", "tmpfs", "-o", "size=256k", "small", out)
 	t.Cleanup(func() { output(t, ".", "umount", out) })
@@ -152,12 +161,10 @@ func TestFullDisk(t *testing.T) {
 	isEmpty(t, out)
 }
 
-// TestDeterministic packs two runs of one installation into identical bytes.
+// testDeterministic packs two runs of one installation into identical bytes.
 // The clock is what differs between them: SOURCE_DATE_EPOCH takes it away.
-func TestDeterministic(t *testing.T) {
-	require(t, "root", "overlay", "debian", "judges")
+func testDeterministic(t *testing.T, base string) {
 	in := installers[0]
-	base := newRoot(t, in)
 	run := func() files {
 		out := t.TempDir()
 		cmd := sandboxed(in.at(in.install), "--root", base, "-o", out)

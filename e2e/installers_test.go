@@ -242,13 +242,18 @@ build = { type = "builtin", modules = { tool = "tool.lua" } }' >tool-1-1.rockspe
 	},
 }, moreInstallers...)
 
-// TestInstallers keeps laws L1 and L2 and the list of changes.
+// TestInstallers keeps laws L1 and L2 and the list of changes: what an installation
+// does natively is what each way of capturing it tells.
 func TestInstallers(t *testing.T) {
 	require(t, "root", "overlay", "debian", "judges")
 	for _, in := range installers {
 		if !in.quick && !*all {
 			continue
 		}
-		t.Run(in.name, func(t *testing.T) { testInstaller(t, in, captureIn) })
+		t.Run(in.name, func(t *testing.T) {
+			o := installed(t, in)
+			t.Run("overlay", func(t *testing.T) { o.judge(t, captureIn) })
+			t.Run("rootless", func(t *testing.T) { judgeRootless(t, o) })
+		})
 	}
 }

@@ -1,5 +1,5 @@
 // Package e2e keeps the laws of sandbox-install on real installers, through the
-// real binary, judged by outside tools: GNU find, tar, sha256sum, getfattr and
+// real binary, judged by outside tools: GNU find, tar, b3sum, getfattr and
 // lsattr, never by our own readers.
 //
 // Its tests run in mount and pid namespaces of their own, so that a mount or a

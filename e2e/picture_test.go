@@ -18,7 +18,7 @@ type fact struct {
 	owner  string // uid:gid
 	mtime  string // seconds and fraction since 1970
 	size   string // but of a directory, where it says how many names it ever held
-	body   string // SHA-256 of a file, target of a symlink, numbers of a device
+	body   string // BLAKE3 of a file, target of a symlink, numbers of a device
 	xattrs string
 	flags  string
 	links  string // all names of the same inode, if they are more than one
@@ -76,12 +76,18 @@ func (p picture) update(path string, change func(*fact)) {
 	p[path] = f
 }
 
-// addContent asks sha256sum and stat, whose -z and --printf take any name.
+// addContent asks b3sum, ten times as fast as sha256sum, for sums in the order of
+// find's names, and stat, whose --printf takes any name.
 func (p picture) addContent(t testing.TB, dir string) {
 	t.Helper()
-	sums := output(t, dir, "sh", "-c", "find . -xdev -type f -print0 | xargs -0r sha256sum -z --")
-	for _, line := range records(sums) {
-		p.update(line[len("./")+66:], func(f *fact) { f.body = line[:64] })
+	const files = "find . -xdev -type f -print0"
+	names := records(output(t, dir, "sh", "-c", files))
+	sums := strings.Fields(output(t, dir, "sh", "-c", files+" | xargs -0r b3sum --num-threads 1 --no-mmap --no-names --"))
+	if len(names) != len(sums) {
+		t.Fatalf("%d files in %s have %d sums", len(names), dir, len(sums))
+	}
+	for i, name := range names {
+		p.update(strings.TrimPrefix(name, "./"), func(f *fact) { f.body = sums[i] })
 	}
 	devices := output(t, dir, "find", ".", "-xdev", "(", "-type", "b", "-o", "-type", "c", ")",
 		"-exec", "stat", "--printf", `%t:%T %n\0`, "{}", "+")

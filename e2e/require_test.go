@@ -31,7 +31,7 @@ var needs = map[string]func() error{
 		return err
 	},
 	"tracers": func() error { return haveTools("strace", "proot", "porg", "gcc") },
-	"judges":  func() error { return haveTools("find", "sha256sum", "getfattr", "lsattr", "tar", "zstd") },
+	"judges":  func() error { return haveTools("find", "b3sum", "getfattr", "lsattr", "tar", "zstd") },
 }
 
 func haveTools(names ...string) error {

@@ -7,30 +7,22 @@ import (
 	"testing"
 )
 
-// TestRootless has an ordinary user install into the file system of a root: one with
+// judgeRootless has an ordinary user install into the file system of a root: one with
 // subordinate ids, and one without, by each method that is a union mount. What needs files
 // that a user may not read, root installs by the same method.
-func TestRootless(t *testing.T) {
-	require(t, "root", "overlay", "debian", "judges")
-	for _, in := range installers {
-		if !in.quick && !*all {
-			continue
-		}
-		t.Run(in.name, func(t *testing.T) {
-			if in.secrets {
-				testInstaller(t, in, func(t testing.TB, root, script string, flags ...string) files {
-					return captureIn(t, root, script, append(flags, "--method", "rootless")...)
-				})
-				return
-			}
-			testInstaller(t, in, captureAs("", "rootless"))
-			if in.name == installers[0].name {
-				t.Run("one id", func(t *testing.T) { testInstaller(t, in, captureAs("alone", "rootless")) })
-			}
-			if *all { // TestAgreement has some of it otherwise
-				t.Run("fuse", func(t *testing.T) { testInstaller(t, in, captureAs("", "fuse")) })
-			}
+func judgeRootless(t *testing.T, o outcome) {
+	if o.in.secrets {
+		o.judge(t, func(t testing.TB, root, script string, flags ...string) files {
+			return captureIn(t, root, script, append(flags, "--method", "rootless")...)
 		})
+		return
+	}
+	o.judge(t, captureAs("", "rootless"))
+	if o.in.name == installers[0].name {
+		t.Run("one id", func(t *testing.T) { o.judge(t, captureAs("alone", "rootless")) })
+	}
+	if *all { // TestAgreement has some of it otherwise
+		t.Run("fuse", func(t *testing.T) { o.judge(t, captureAs("", "fuse")) })
 	}
 }
 

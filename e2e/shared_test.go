@@ -29,7 +29,7 @@ func TestShared(t *testing.T) {
 		base := newRoot(t, c.in)
 		got := captureIn(t, base, c.in.at(c.in.install))
 		for _, prepare := range c.prepare {
-			want, have := newRoot(t, c.in), newRoot(t, c.in)
+			want, have := newRoot(t, c.in), base
 			loud(t, native(want, prepare))
 			loud(t, native(have, prepare))
 			before := contents(t, have, c.files)

@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 )
 
 // ours is a command of the binary on a root.
@@ -24,14 +23,12 @@ func withoutState(p picture) picture {
 	return rest
 }
 
-// testUnpack keeps the other half of L2, and L4: the package, unpacked over a root
+// judgeUnpack keeps the other half of L2, and L4: the package, unpacked over a root
 // like the one it was captured in, makes what the native installation made; undo,
 // redo and removal bring back what was there.
-func testUnpack(t *testing.T, in installer, start time.Time, before, after picture, tarball string) {
+func (o outcome) judgeUnpack(t *testing.T, root, tarball string) {
 	t.Helper()
-	root := newRoot(t, in)
-	look := func() picture { return in.steady(t, since(start, before, withoutState(takePicture(t, root)))) }
-	was, native := in.steady(t, since(start, before, before)), in.steady(t, since(start, before, after))
+	was, native := o.normal(t, o.before), o.normal(t, o.after)
 	for _, step := range []struct {
 		verb string
 		args []string
@@ -44,7 +41,7 @@ func testUnpack(t *testing.T, in installer, start time.Time, before, after pictu
 		{"remove", []string{"thing"}, was},
 	} {
 		loud(t, ours(root, step.verb, step.args...))
-		samePicture(t, "places wrong after "+step.verb, step.want, look())
+		samePicture(t, "places wrong after "+step.verb, step.want, o.normal(t, takePicture(t, root)))
 	}
 }
 
