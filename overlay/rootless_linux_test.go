@@ -38,6 +38,7 @@ var aboutNames = []string{
 	"directories exchanged", "a directory renamed", "a directory there and back", "one of three names renamed and written",
 	"metadata through one name", "links, a rename and metadata", "replaced below a renamed directory", "moved aside and partly back",
 	"a deep tree", "a mapping made before the first write", "copied by the kernel",
+	"a rename of another name of what was changed", "privileges of what is written through memory",
 }
 
 // TestRootlessSuite performs the scenes as an ordinary user with subordinate ids,

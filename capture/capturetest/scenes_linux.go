@@ -302,6 +302,12 @@ var metadataScenes = []Scene{
 		Run:    []Verb{Shell("setcap -r a; cp /bin/true b; setcap cap_chown,cap_kill+ei b"), Append("c", "1")},
 	},
 	{
+		Name:   "privileges of what is written through memory", // they stay, unlike those of what write(2) writes
+		Needs:  "setcap",
+		Before: []Verb{Shell("cp /bin/true a; setcap cap_net_raw+ep a; chmod 6755 a")},
+		Run:    []Verb{mapped("a", "abc")},
+	},
+	{
 		Name:   "access control lists",
 		Needs:  "setfacl",
 		Before: []Verb{Shell("touch a b; setfacl -m u:1234:rw a")},

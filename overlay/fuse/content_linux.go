@@ -135,17 +135,50 @@ func (u *Union) Read(_ <-chan struct{}, in *gofuse.ReadIn, buf []byte) (gofuse.R
 // Write writes content: less than all if that is what there is room for.
 func (u *Union) Write(_ <-chan struct{}, in *gofuse.WriteIn, data []byte) (written uint32, _ gofuse.Status) {
 	status := u.writing(in.NodeId, in.Flags, func(o *object, fd int) error {
-		n, err := writeAll(fd, data, int64(in.Offset))
-		if n == 0 && err != nil {
+		write := func() error {
+			n, err := writeAll(fd, data, int64(in.Offset))
+			if n == 0 && err != nil {
+				return err
+			}
+			written = uint32(n)
+			return nil
+		}
+		if in.WriteFlags&gofuse.WRITE_CACHE != 0 { // through memory, which takes nothing
+			return keepPrivileges(fd, write)
+		}
+		if err := write(); err != nil {
 			return err
 		}
-		written = uint32(n)
 		if in.WriteFlags&gofuse.WRITE_KILL_SUIDGID != 0 {
 			return u.dropSetID(o)
 		}
 		return nil
 	})
 	return written, status
+}
+
+// keepPrivileges has a file keep the set-id bits and capabilities that write(2) takes from
+// it: bits if we are not the host's root, capabilities always.
+func keepPrivileges(fd int, write func() error) error {
+	const name = "security.capability"
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	var buf [64]byte // struct vfs_ns_cap_data of linux/capability.h has 24 bytes
+	n, _ := unix.Fgetxattr(fd, name, buf[:])
+	if err := write(); err != nil {
+		return err
+	}
+	if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+		if err := unix.Fchmod(fd, st.Mode&0o7777); err != nil {
+			return err
+		}
+	}
+	if n <= 0 {
+		return nil
+	}
+	return unix.Fsetxattr(fd, name, buf[:n], 0)
 }
 
 // CopyFileRange copies from file to file.

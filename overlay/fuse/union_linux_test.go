@@ -1,6 +1,7 @@
 package fuse
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"maps"
@@ -309,6 +310,42 @@ func TestSetIDPipe(t *testing.T) {
 	var st unix.Stat_t
 	if err := errors.Join(<-made, unix.Stat(name, &st)); err != nil || st.Mode != unix.S_IFIFO|0o4750 || st.Uid != 1000 {
 		t.Errorf("mode %o of %d: %v", st.Mode, st.Uid, err)
+	}
+}
+
+// TestMapped writes a file with privileges through memory, which takes none of them.
+func TestMapped(t *testing.T) {
+	need.Root(t)
+	lower := t.TempDir()
+	capability := []byte("\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00") // struct vfs_cap_data: cap_net_raw+ep
+	file := filepath.Join(lower, "f")
+	if err := errors.Join(os.WriteFile(file, []byte("old"), 0o755), unix.Chmod(file, 0o6755), unix.Setxattr(file, "security.capability", capability, 0)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(filepath.Join(mounted(t, lower), "f"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	memory, err := unix.Mmap(int(f.Fd()), 0, 3, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(memory, "new")
+	if err := unix.Munmap(memory); err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	buf := make([]byte, 64)
+	n, err := unix.Fgetxattr(int(f.Fd()), "security.capability", buf)
+	if err != nil || !bytes.Equal(buf[:n], capability) {
+		t.Errorf("capability %x: %v", buf[:max(n, 0)], err)
+	}
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Mode&0o7777 != 0o6755 {
+		t.Errorf("mode %o: %v", st.Mode, err)
+	}
+	if text, err := os.ReadFile(f.Name()); string(text) != "new" {
+		t.Errorf("%q: %v", text, err)
 	}
 }
 
