@@ -41,7 +41,7 @@ type Mirror struct {
 	next    uint64
 	byID    map[uint64]*node
 	byFile  map[file]*node
-	devices map[uint64]uint64 // by st_dev: a number, 0 for the root's
+	devices map[[2]uint64]uint64 // by st_dev and the upper bits of st_ino: a number, 0 for the root's
 	streams map[uint64]*stream
 	refused map[string]bool
 }
@@ -59,7 +59,7 @@ func Serve(dev *os.File, opt Options) (*Mirror, error) {
 		next:          gofuse.FUSE_ROOT_ID,
 		byID:          make(map[uint64]*node),
 		byFile:        make(map[file]*node),
-		devices:       make(map[uint64]uint64),
+		devices:       make(map[[2]uint64]uint64),
 		streams:       make(map[uint64]*stream),
 		refused:       make(map[string]bool),
 		grafts:        make(map[string]*node),

@@ -91,20 +91,26 @@ func (m *Mirror) Forget(id, lookups uint64) {
 // inode is the number that a file has in the mirror, which crosses devices: the
 // root's files keep theirs, and the others' is mixed with a number of their device.
 // With st_ino alone the roots of /proc, /sys and /dev would be one file.
-func (m *Mirror) inode(st *unix.Stat_t) uint64 {
+func (m *Mirror) inode(st *unix.Stat_t) uint64 { return m.mixed(st.Dev, st.Ino) }
+
+// mixed is such a number. The bits that it takes may be in use, as they are by the mirror
+// of a sandbox outside: what differs in them counts as another device.
+func (m *Mirror) mixed(dev, ino uint64) uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return st.Ino ^ m.deviceNumber(st.Dev)
-}
-
-func (m *Mirror) deviceNumber(dev uint64) uint64 {
-	if _, ok := m.devices[dev]; !ok {
-		m.devices[dev] = uint64(len(m.devices)) << deviceShift
+	key := [2]uint64{dev, ino >> deviceShift}
+	n, ok := m.devices[key]
+	if !ok {
+		if len(m.devices) == maxDevices { // they are numbers of files: as good as unique
+			return ino | maxDevices<<deviceShift
+		}
+		n = uint64(len(m.devices))
+		m.devices[key] = n
 	}
-	return m.devices[dev]
+	return ino&(1<<deviceShift-1) | n<<deviceShift
 }
 
-const deviceShift = 48
+const deviceShift, maxDevices = 48, 1 << 15
 
 // DeviceOf is the number, among all that a mirror shows, of the device that a file of it
 // is on, by the file's number.

@@ -12,13 +12,12 @@ import (
 // A stream is a directory that is being read. It holds one buffer, however many
 // names there are.
 type stream struct {
-	node   *node
-	fd     int
-	device uint64 // to be mixed into inode numbers
-	buf    []byte
-	rest   []byte   // of buf: not handed out yet
-	pos    uint64   // the cookie before rest
-	added  []string // grafts without a place in the directory
+	node  *node
+	fd    int
+	buf   []byte
+	rest  []byte   // of buf: not handed out yet
+	pos   uint64   // the cookie before rest
+	added []string // grafts without a place in the directory
 }
 
 // graftCookies are the positions of added names, after all others.
@@ -47,7 +46,6 @@ func (m *Mirror) OpenDir(_ <-chan struct{}, in *gofuse.OpenIn, out *gofuse.OpenO
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s.device = m.deviceNumber(n.file.dev)
 	m.next++
 	m.streams[m.next] = s
 	out.Fh = m.next
@@ -96,20 +94,20 @@ func (m *Mirror) ReadDir(_ <-chan struct{}, in *gofuse.ReadIn, out *gofuse.DirEn
 			}
 			s.rest = s.buf[:n]
 		}
-		if !s.handOut(out) {
+		if !s.handOut(m, out) {
 			return gofuse.OK
 		}
 	}
 }
 
 // handOut hands out the next name, if there is room for it.
-func (s *stream) handOut(out *gofuse.DirEntryList) bool {
+func (s *stream) handOut(m *Mirror, out *gofuse.DirEntryList) bool {
 	// struct linux_dirent64 of getdents(2): ino and off of 8 bytes, reclen of 2, type
 	// of 1, then the name, padded with NULs.
 	size := binary.NativeEndian.Uint16(s.rest[16:])
 	next := binary.NativeEndian.Uint64(s.rest[8:])
 	ok := out.AddDirEntry(gofuse.DirEntry{
-		Ino:  binary.NativeEndian.Uint64(s.rest) ^ s.device,
+		Ino:  m.mixed(s.node.file.dev, binary.NativeEndian.Uint64(s.rest)),
 		Off:  next,
 		Mode: uint32(s.rest[18]) << 12,
 		Name: unix.ByteSliceToString(s.rest[19:size]),
