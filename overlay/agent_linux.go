@@ -113,7 +113,7 @@ type agent struct {
 	err    error // of reading the order
 	socket *os.File
 	rig    rig
-	mirror *room // where the mirror is mounted
+	mirror *os.File // the mount
 	lies   lies
 	watch  *watch        // or nil
 	seen   chan struct{} // closed when watch has seen all; nil if it sees nothing
@@ -164,8 +164,9 @@ func (a *agent) Prepare() (_ []sandbox.Mount, _ []*os.File, err error) {
 
 // mountMirror mounts the mirror, for who mounts it alone, lets the client serve it, and
 // returns a path to it.
-// It is mounted in the staging directory: a layer must lie on a mount of the
-// caller's namespace.
+//
+// A layer must lie on a mount of the caller's namespace, so it is mounted on the root
+// directory. That hides nothing, since paths begin below what is mounted there.
 func (a *agent) mountMirror() (string, error) {
 	dev, err := os.OpenFile(fuseDevice, os.O_RDWR, 0)
 	if err != nil {
@@ -173,31 +174,26 @@ func (a *agent) mountMirror() (string, error) {
 	}
 	// The client's must be the last one: when it is closed all requests fail.
 	defer dev.Close()
-	m, err := newMount(fsContext{fstype: "fuse", options: []string{
+	a.mirror, err = newMount(fsContext{fstype: "fuse", options: []string{
 		"fd=" + strconv.Itoa(int(dev.Fd())), "rootmode=40000", "user_id=0", "group_id=0",
 		"ro", "default_permissions", "max_read=1048576",
 	}})
 	if err != nil {
 		return "", err
 	}
-	a.rig.files = append(a.rig.files, m) // to be closed with all
+	a.rig.files = append(a.rig.files, a.mirror) // to be closed with all
 	if err := sendMessage(a.socket, &agentMessage{Kind: tellMirror}, dev); err != nil {
 		return "", fmt.Errorf("hand the mirror over: %w", err)
 	}
-	if a.mirror, err = a.rig.staging.room("mirror"); err != nil {
-		return "", err
-	}
-	if err := unix.MoveMount(int(m.Fd()), "", unix.AT_FDCWD, a.mirror.path("mirror"), unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+	if err := unix.MoveMount(int(a.mirror.Fd()), "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return "", fmt.Errorf("attach the mirror: %w", err)
 	}
-	return a.mirror.path("mirror"), nil
+	return procFD(a.mirror) + "/.", nil
 }
 
-// detachMirror takes the mirror out of the staging directory, which is to be
-// removed with all that is in it. The overlay keeps a mount of its own.
+// detachMirror takes the mirror away again. The overlay keeps a mount of its own.
 func (a *agent) detachMirror() error {
-	defer a.mirror.close()
-	if err := unix.Unmount(a.mirror.path("mirror"), unix.MNT_DETACH); err != nil {
+	if err := unix.Unmount(procFD(a.mirror), unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("detach the mirror: %w", err)
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -105,8 +104,8 @@ func (s *staging) tryUnion() error {
 		return err
 	}
 	defer t.close()
-	whiteout := filepath.Join(t.path("upper"), "whiteout")
-	if err := unix.Mknod(whiteout, unix.S_IFCHR, 0); err != nil {
+	// By descriptor, since a sandbox outside knows no /proc/self of this process.
+	if err := unix.Mknodat(int(t.Fd()), "upper/whiteout", unix.S_IFCHR, 0); err != nil {
 		return fmt.Errorf("make a whiteout: %v", err) // EPERM on an overlay, but not in a tmpfs
 	}
 	return s.tryXattrs(t)

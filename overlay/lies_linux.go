@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -237,6 +238,9 @@ func (w *witness) answer(n *notification) error {
 		return errContinue
 	}
 	if c.isMknod() {
+		if isWhiteout(n.args[c.mode], n.args[c.mode+1]) && !w.onUnion(n, base, name) {
+			return errContinue
+		}
 		return w.mknod(n, base, name, uint32(n.args[c.mode]), uint32(n.args[c.mode+1]), &cred)
 	}
 	fd, err := w.open(n, c, base, name)
@@ -285,6 +289,27 @@ func chroot(dir int) error {
 		return err
 	}
 	return unix.Chroot(".")
+}
+
+// isWhiteout reports whether a mknod(2) is for a whiteout, which takes no privilege
+// where it can be one. Who makes one there is another sandbox inside.
+func isWhiteout(mode, device uint64) bool {
+	return mode&unix.S_IFMT == unix.S_IFCHR && uint32(device) == 0
+}
+
+// onUnion reports whether a name would be on one of the sandbox's unions. What is on one
+// that was mounted in a sandbox inside can not be looked at from here.
+func (w *witness) onUnion(n *notification, base int, name string) bool {
+	var st unix.Statfs_t
+	err := w.inRootOf(n, func() error {
+		dir, err := unix.Openat(base, path.Dir(name), unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(dir)
+		return unix.Fstatfs(dir, &st)
+	})
+	return err == nil && (st.Type == unix.OVERLAYFS_SUPER_MAGIC || st.Type == unix.FUSE_SUPER_MAGIC)
 }
 
 // mknod makes the file in place of a device.

@@ -38,6 +38,9 @@ var helpers = map[string]func(args []string) int{
 	"run":   func(args []string) int { return helpRun(Method{}, args) },
 	"probe": helpProbe,
 
+	"changes rootless": func(args []string) int { return helpChanges(Rootless{}, args) },
+	"changes fuse":     func(args []string) int { return helpChanges(Fuse{}, args) },
+
 	"run fuse":   func(args []string) int { return helpRun(Fuse{}, args) },
 	"user probe": helpUserProbe,
 	"user run":   helpUserRun,

@@ -263,6 +263,47 @@ func TestUserCancelled(t *testing.T) {
 	}
 }
 
+// A user's sandbox holds others: each lists what was done in it, and not in those inside.
+func TestUserNested(t *testing.T) {
+	for _, m := range []capture.Method{Rootless{}, Fuse{}} {
+		t.Run(m.Name(), func(t *testing.T) {
+			s := newScene(t)
+			exe, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			enterable(exe)
+			within := func(do string, inside ...string) []string {
+				return slices.Concat(script(do), []string{"sh"}, helper("changes "+m.Name(), s.dir), inside)
+			}
+			s.cmd.Args = within(`test "$("$@")" = '["A outer"]'; test ! -e outer; rm old`,
+				within(`test "$("$@")" = '["A d" "A d/x" "A new" "D old" "D sub/x"]'; test -e old; echo 1 >outer`,
+					script(`rm old; echo 1 >new; mkdir d; mv sub/x d`)...)...)
+			s.cmd.Staging, s.method = "", byUser{m, "user"}
+			shell(t, s.dir, "mkdir sub; echo 1 >old; echo 1 >sub/x; chmod -R go+w .")
+			r := s.run()
+			want(t, "status", r.ExitCode, 0)
+			want(t, "changes", changes(r.List, s.dir), []string{"D old"})
+		})
+	}
+}
+
+// helpChanges runs a command by a method, and prints what changed below a directory.
+func helpChanges(m capture.Method, args []string) int {
+	ctx := context.Background()
+	r, err := m.Run(ctx, capture.Command{Args: args[1:], Env: os.Environ(), Dir: args[0], Stdout: os.Stdout, Stderr: os.Stderr})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Printf("%q\n", changes(r.List, args[0]))
+	if err := r.Close(); err != nil || r.ExitCode != 0 {
+		fmt.Fprintln(os.Stderr, r.ExitCode, err)
+		return 1
+	}
+	return 0
+}
+
 // The names of a hard link are found on another file system than the root's, too.
 func TestUserLinks(t *testing.T) {
 	s := newScene(t, "true")

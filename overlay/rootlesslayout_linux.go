@@ -12,8 +12,9 @@ import (
 )
 
 // devices are those that a rootless sandbox can use: a device node on an overlay in
-// a user namespace can not be opened, so the host's own are mounted on them.
-var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
+// a user namespace can not be opened, so the host's own are mounted on them. That of FUSE
+// is for another sandbox inside: it gives nobody more than a mount in his own namespaces.
+var devices = []string{"null", "zero", "full", "random", "urandom", "tty", "fuse"}
 
 // rootlessLayout is layout for a sandbox whose root is one overlay on a mirror,
 // which has all that is mounted on the host.

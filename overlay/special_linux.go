@@ -47,15 +47,11 @@ func (r *rig) buildTerminals(p site) (err error) {
 	}
 	defer m.Close()
 	// Before Linux 6.15 a file can only be bound from a mount of the caller's namespace.
-	room, err := r.staging.room("pts")
-	if err != nil {
-		return err
-	}
-	defer room.close()
-	if err := unix.MoveMount(int(m.Fd()), "", unix.AT_FDCWD, room.path("pts"), unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+	// Here it is on the root directory, as is the mirror: that hides nothing.
+	if err := unix.MoveMount(int(m.Fd()), "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("attach %s: %w", p.fstype, err)
 	}
-	defer func() { err = errors.Join(err, unix.Unmount(room.path("pts"), unix.MNT_DETACH)) }()
+	defer func() { err = errors.Join(err, unix.Unmount(procFD(m), unix.MNT_DETACH)) }()
 	for name, from := range map[string]string{p.path: procFD(m), path.Dir(p.path) + "/ptmx": procFD(m) + "/ptmx"} {
 		clone, err := cloneMount(from, 0, 0)
 		if err != nil {

@@ -58,15 +58,49 @@ func (m *Mount) attach(root, fd int) (err error) {
 		return err
 	}
 	defer unix.Close(fd)
-	at, err := openBelow(root, m.Target)
+	if m.Type == "proc" {
+		err = keepBare(root, m.Target)
+	}
 	if err == nil {
-		defer unix.Close(at)
-		err = unix.MoveMount(fd, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+		err = moveMount(fd, root, m.Target)
 	}
 	if err == unix.ENOENT { // what was mounted there is gone, and so is its mount point
 		return nil
 	}
 	return err
+}
+
+// keepBare mounts a second proc below where one is to be, out of sight. The kernel lets a
+// user namespace mount its own only where there is one of which nothing is covered
+// (mount_too_revealing in fs/namespace.c); so another sandbox can be made inside. Who
+// could uncover it could as well uncover what the first one covers.
+func keepBare(root int, target string) error {
+	for _, below := range []struct{ fstype, target string }{{"tmpfs", target}, {"proc", target + "/bare"}} {
+		fd, err := newMount(below.fstype)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		if below.fstype == "tmpfs" {
+			if err := unix.Mkdirat(fd, "bare", 0o555); err != nil {
+				return err
+			}
+		}
+		if err := moveMount(fd, root, below.target); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moveMount attaches a mount at target, on top of what is mounted there.
+func moveMount(fd, root int, target string) error {
+	at, err := openBelow(root, target)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(at)
+	return unix.MoveMount(fd, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 
 // openBelow opens target, which mounts may lie on, but no symlink may lead to.
