@@ -102,7 +102,7 @@ func (d *device) loop() error {
 		<-d.turn
 		for mine := true; mine; {
 			n, err := d.read(in)
-			if n == 0 {
+			if n == 0 || d.broken.Load() != nil {
 				d.turn <- struct{}{}
 				return err
 			}
@@ -199,19 +199,33 @@ func (d *device) answer(in, out []byte) error {
 	}
 	n, code := d.answers.HandleRequest([][]byte{in}, [][]byte{out})
 	if !code.Ok() {
-		return fmt.Errorf("request %d of %d bytes: %v", header.Opcode, len(in), code)
+		return errors.Join(fmt.Errorf("request %d of %d bytes: %v", header.Opcode, len(in), code), d.refuse(header))
 	}
-	if n == 0 {
+	if n == 0 || d.write(out[:n]) == nil {
 		return nil
 	}
+	return d.refuse(header)
+}
+
+// refuse answers a request that there is no other answer to. The kernel takes none with an
+// errno of 512 or more, as some file systems have them, and who asked would wait for ever.
+func (d *device) refuse(header *gofuse.InHeader) error {
+	answer := gofuse.OutHeader{Status: -int32(unix.EIO), Unique: header.Unique}
+	answer.Length = uint32(unsafe.Sizeof(answer))
+	err := d.write(unsafe.Slice((*byte)(unsafe.Pointer(&answer)), answer.Length))
+	return os.NewSyscallError("write /dev/fuse", err)
+}
+
+// write writes an answer.
+func (d *device) write(answer []byte) error {
 	for {
-		_, err := unix.Write(d.fd, out[:n])
+		_, err := unix.Write(d.fd, answer)
 		switch err {
 		case nil, unix.ENOENT: // ENOENT: nobody waits any more
 			return nil
 		case unix.EINTR:
 		default:
-			return os.NewSyscallError("write /dev/fuse", err)
+			return err
 		}
 	}
 }
