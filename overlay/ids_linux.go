@@ -98,6 +98,9 @@ func rootIDs() (*ids, error) {
 			*m.to = append(*m.to, sandbox.IDMap{Inside: inside, Outside: inside, Size: size})
 		}
 	}
+	if lastOf(root.UIDs) == 0 {
+		root.lost = "this user namespace has no others"
+	}
 	return root, nil
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/capture/capturetest"
+	"github.com/sandbox-install/sandbox-install/internal/need"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
@@ -285,6 +286,21 @@ func TestUserNested(t *testing.T) {
 			want(t, "status", r.ExitCode, 0)
 			want(t, "changes", changes(r.List, s.dir), []string{"D old"})
 		})
+	}
+}
+
+// Root in a user namespace with one id, where setgroups(2) is denied, is as good as a user.
+func TestUserNamespaceRoot(t *testing.T) {
+	need.Root(t)
+	dir := t.TempDir()
+	shell(t, dir, "echo 1 >old")
+	for _, m := range []capture.Method{Rootless{}, Fuse{}} {
+		run := append([]string{"-Ur"}, helper("changes "+m.Name(), append([]string{dir}, script("rm old; echo 1 >new")...)...)...)
+		out, err := exec.Command("unshare", run...).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v", m.Name(), err)
+		}
+		want(t, m.Name(), string(out), `["A new" "D old"]`+"\n")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -33,7 +34,14 @@ func (u *Users) enter(attr *syscall.SysProcAttr) {
 	for _, m := range u.GIDs {
 		attr.GidMappings = append(attr.GidMappings, syscall.SysProcIDMap{ContainerID: m.Inside, HostID: m.Outside, Size: m.Size})
 	}
-	attr.GidMappingsEnableSetgroups = unix.Geteuid() == 0
+	attr.GidMappingsEnableSetgroups = unix.Geteuid() == 0 && maySetgroups()
+}
+
+// maySetgroups reports whether a user namespace made from here may allow setgroups(2),
+// which no other does inside one that was made without privilege (user_namespaces(7)).
+func maySetgroups() bool {
+	text, err := os.ReadFile("/proc/self/setgroups")
+	return err != nil || strings.TrimSpace(string(text)) != "deny"
 }
 
 // write lets the helpers write the maps of a process.
