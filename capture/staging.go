@@ -1,9 +1,12 @@
 package capture
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -15,6 +18,34 @@ type Above struct{ Was, Made time.Time }
 // MkdirStaging makes a directory of a new name in dir, as [os.MkdirTemp].
 func MkdirStaging(dir, pattern string) (path string, a Above, err error) {
 	return makeStaging(dir, func() (string, error) { return os.MkdirTemp(dir, pattern) })
+}
+
+// FindStaging returns the directories that MkdirStaging made in dir, if it is there. What
+// another user made is left out, whatever its name: who recovers does what they say.
+func FindStaging(dir, prefix string) (found []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
+			continue
+		}
+		st, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if isOurs(st) {
+			found = append(found, filepath.Join(dir, e.Name()))
+		}
+	}
+	return found, nil
 }
 
 // makeStaging has mkdir make a directory in dir.

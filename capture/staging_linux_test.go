@@ -1,8 +1,10 @@
 package capture
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -48,5 +50,29 @@ func TestSweepStaging(t *testing.T) {
 		if _, err := os.Lstat(path); (err == nil) != there {
 			t.Errorf("%s is there: %v, want %v", path, err == nil, there)
 		}
+	}
+}
+
+// What another user made, or could write to, is not found; and the name of the directory
+// is no pattern.
+func TestFindStaging(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "[a]*")
+	if found, err := FindStaging(dir, "staging-"); err != nil || found != nil {
+		t.Errorf("found %q, %v where nothing is", found, err)
+	}
+	for name, mode := range map[string]os.FileMode{"staging-ours": 0o700, "staging-open": 0o755, "other": 0o700} {
+		if err := os.MkdirAll(filepath.Join(dir, name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if os.Geteuid() == 0 {
+		theirs := filepath.Join(dir, "staging-theirs")
+		if err := errors.Join(os.Mkdir(theirs, 0o700), os.Chown(theirs, 1, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{filepath.Join(dir, "staging-ours")}
+	if found, err := FindStaging(dir, "staging-"); err != nil || !slices.Equal(found, want) {
+		t.Errorf("found %q, %v, want %q", found, err, want)
 	}
 }

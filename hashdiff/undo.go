@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
+
+	"github.com/sandbox-install/sandbox-install/capture"
 )
 
 // rollBack makes a live tree what the staging directory's first snapshot tells,
@@ -206,7 +207,7 @@ func Recover(ctx context.Context, dir string) ([]string, error) {
 	if dir == "" {
 		dir = defaultStaging()
 	}
-	found, err := filepath.Glob(filepath.Join(dir, stagingPrefix+"*"))
+	found, err := capture.FindStaging(dir, stagingPrefix)
 	if err != nil {
 		return nil, err
 	}

@@ -125,7 +125,7 @@ func modified(t *testing.T, dir string) time.Time {
 
 func journals(t *testing.T, dir string) []string {
 	t.Helper()
-	found, err := findJournals(dir)
+	found, err := capture.FindStaging(dir, journalPrefix)
 	if err != nil {
 		t.Fatal(err)
 	}

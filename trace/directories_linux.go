@@ -86,7 +86,9 @@ func (r *recorder) explore(fd int, k key) (*directory, error) {
 		return nil, err
 	}
 	where := join(parent.path, path.Base(full))
-	if _, touched := r.places[where]; touched || strings.HasSuffix(full, " (deleted)") {
+	there, _, err := keyOf(above, path.Base(full))
+	removed := err == unix.ENOENT || err == nil && there != k
+	if _, touched := r.places[where]; touched || removed {
 		return &directory{kind: kindNew}, nil
 	}
 	return &directory{kind: kindOld, path: where}, nil

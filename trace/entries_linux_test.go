@@ -48,6 +48,11 @@ void _start(void)
 	int80(9, "l", (long)"l2", 0);                 /* link */
 	int80(83, "l", (long)"s", 0);                 /* symlink */
 	int80(295, (void *)-100, (long)"at", 0101);   /* openat */
+	static struct { short family; char path[8]; } address = { 1, "socket" };
+	static int args[3] = { 1, 1, 0 };
+	args[0] = int80(102, (void *)1, (long)args, 0); /* socketcall, of socket(2) */
+	args[1] = (int)(long)&address, args[2] = sizeof address;
+	int80(102, (void *)2, (long)args, 0);         /* and of bind(2) */
 #ifdef __x86_64__
 	if (x32(2, "x32", 0101, 0644) != -38 || x32(83, "x32dir", 0755, 0) != -38 || x32(87, "c", 0, 0) != -38)
 		status = 1;

@@ -248,7 +248,7 @@ func (j *journal) addSpares() error {
 
 // addAtLast is add for when no room can be made but by giving up what is spare.
 func (j *journal) addAtLast(text string) error {
-	spare, err := filepath.Glob(filepath.Join(j.path, "spare", "*"))
+	spare, err := os.ReadDir(filepath.Join(j.path, "spare"))
 	if err != nil {
 		return err
 	}
@@ -259,7 +259,7 @@ func (j *journal) addAtLast(text string) error {
 		if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) || len(spare) == 0 {
 			return err
 		}
-		if err := os.Remove(spare[0]); err != nil {
+		if err := os.Remove(filepath.Join(j.path, "spare", spare[0].Name())); err != nil {
 			return err
 		}
 		spare = spare[1:]
@@ -390,13 +390,4 @@ func (j *journal) copy(from *os.File, in *inode) error {
 		err = errors.Join(err, os.Remove(j.copyPath(in)))
 	}
 	return err
-}
-
-// findJournals returns the journals that runs have left in a directory.
-func findJournals(dir string) ([]string, error) {
-	found, err := filepath.Glob(filepath.Join(dir, journalPrefix+"*"))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	return found, err
 }

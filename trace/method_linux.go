@@ -122,7 +122,11 @@ func (r *run) run(ctx context.Context) (*capture.Result, error) {
 		return nil, err
 	}
 	list, err := r.harvest(ctx, u, k)
-	if err == nil && !r.method.NoRollBack {
+	switch {
+	case err != nil:
+	case r.method.NoRollBack:
+		err = r.journal.removeRooms()
+	default:
 		err = u.undo()
 	}
 	if err == nil {
@@ -221,17 +225,15 @@ func rollBack(j *journal, p *past) error {
 
 // refuseUnfinished reports a run that was killed and not yet rolled back.
 func refuseUnfinished(dir string) error {
-	found, err := findJournals(dir)
+	found, err := capture.FindStaging(dir, journalPrefix)
 	if err != nil {
 		return err
 	}
 	for _, path := range found {
 		j, err := openJournal(path)
 		switch {
-		case errors.Is(err, errAlive):
+		case errors.Is(err, errAlive), errors.Is(err, os.ErrNotExist): // or rolled back
 			continue
-		case errors.Is(err, os.ErrPermission), errors.Is(err, os.ErrNotExist):
-			continue // another user's, or rolled back
 		case err != nil:
 			return err
 		}
@@ -252,14 +254,14 @@ var ErrUnfinished = errors.New("an earlier run was killed")
 // Recover rolls back the runs that were killed, by the journals that they left in a
 // directory; "" is the default one. It returns the journals.
 func Recover(_ context.Context, dir string) ([]string, error) {
-	found, err := findJournals(defaultStaging(dir))
+	found, err := capture.FindStaging(defaultStaging(dir), journalPrefix)
 	if err != nil {
 		return nil, err
 	}
 	var done []string
 	for _, path := range found {
 		j, err := openJournal(path)
-		if errors.Is(err, errAlive) || errors.Is(err, os.ErrPermission) {
+		if errors.Is(err, errAlive) {
 			continue
 		}
 		if errors.Is(err, os.ErrNotExist) { // rolled back before it was killed

@@ -56,9 +56,6 @@ func (r *recorder) decide(q *sandbox.Question) unix.Errno {
 	if c == nil {
 		return unix.ENOSYS
 	}
-	if c.name == "socketcall" {
-		return 0
-	}
 	r.await(c, q)
 	err := r.record(c, q)
 	if err == nil {
@@ -116,6 +113,8 @@ func (r *recorder) touchName(s spot) error {
 	switch d.kind {
 	case kindOurs:
 		return unix.EACCES
+	case kindPseudo:
+		return unix.EROFS
 	case kindOld:
 	default:
 		return nil

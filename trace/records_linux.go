@@ -103,6 +103,11 @@ func (j *journal) read() (*past, error) {
 			return nil, fmt.Errorf("journal %s: record %d: %w", j.path, n, err)
 		}
 		j.last = n + len(texts) - 1
+		if len(texts) == 0 { // its number is the next record's
+			if err := os.Remove(filepath.Join(j.log.Name(), strconv.Itoa(n))); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return p, nil
 }

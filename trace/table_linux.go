@@ -31,7 +31,8 @@ const (
 	verbPass   verb = "pass"
 	verbOpen   verb = "open"    // may make the path, and open it to be written
 	verbOpen2  verb = "openat2" // the same, the flags behind the next argument
-	verbName   verb = "name"    // the path comes or goes
+	verbNew    verb = "new"     // the path comes, if it is not there
+	verbName   verb = "name"    // the path goes
 	verbRename verb = "rename"  // both paths come, go, or change places
 	verbLink   verb = "link"    // the first gets a second name
 	verbMeta   verb = "meta"    // attributes of what the path leads to

@@ -74,7 +74,7 @@ var sameCall = map[[2]string]bool{
 // file says where.
 func TestVerbs(t *testing.T) {
 	operands := map[verb]int{
-		verbPass: 0, verbOpen: 1, verbOpen2: 1, verbName: 1, verbRename: 2, verbLink: 2, verbMeta: 1, verbLmeta: 1,
+		verbPass: 0, verbOpen: 1, verbOpen2: 1, verbNew: 1, verbName: 1, verbRename: 2, verbLink: 2, verbMeta: 1, verbLmeta: 1,
 		verbWrite: 1, verbBind: 1, verbIoctl: 1, verbExec: 1, verbChroot: 1,
 	}
 	for _, c := range calls {

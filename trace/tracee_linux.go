@@ -43,20 +43,26 @@ func (t *tracee) tell() error {
 		return t.open(flags)
 	case verbOpen2:
 		return t.open2()
+	case verbNew:
+		return t.at(0, t.touchNew)
 	case verbName:
 		return t.at(0, t.touchName)
 	case verbRename:
 		return t.rename()
 	case verbLink:
 		return t.link()
-	case verbMeta:
+	case verbMeta, verbLmeta:
 		return t.meta()
-	case verbLmeta:
-		return t.at(0, t.touchAttributes)
 	case verbWrite:
 		return t.at(0, func(s spot) error { return t.followed(s, t.touchContent) })
 	case verbBind:
-		return t.bind()
+		return t.bind(t.Args[1], t.Args[2])
+	case verbPass: // of such, the kernel asks about i386's socketcall(2) alone, where that is a bind
+		var args [3 * 4]byte
+		if n, err := peek(t.TID, t.Args[1], args[:]); err != nil || n < len(args) {
+			return unix.EFAULT
+		}
+		return t.bind(uint64(binary.NativeEndian.Uint32(args[4:])), uint64(binary.NativeEndian.Uint32(args[8:])))
 	case verbIoctl:
 		return t.ioctl()
 	case verbExec:
@@ -239,7 +245,7 @@ func (t *tracee) link() error {
 	if err := t.linkSource(); err != nil {
 		return err
 	}
-	return t.at(1, t.touchName)
+	return t.at(1, t.touchNew)
 }
 
 func (t *tracee) linkSource() error {
@@ -276,7 +282,8 @@ func (t *tracee) meta() error {
 		return err
 	}
 	defer s.close()
-	if t.flagWord()&unix.AT_SYMLINK_NOFOLLOW != 0 && !strings.HasSuffix(name, "/") {
+	noFollow := t.verb == verbLmeta || t.flagWord()&unix.AT_SYMLINK_NOFOLLOW != 0
+	if noFollow && !strings.HasSuffix(name, "/") {
 		return t.touchAttributes(s)
 	}
 	return t.followed(s, t.touchAttributes)
@@ -300,9 +307,9 @@ func (t *tracee) opened(fd int32, do func(spot) error) error {
 }
 
 // bind records the name that a unix socket gets (unix(7)).
-func (t *tracee) bind() error {
+func (t *tracee) bind(at, size uint64) error {
 	var address [unix.SizeofSockaddrUnix]byte
-	n, err := peek(t.TID, t.Args[1], address[:min(uint64(len(address)), t.Args[2])])
+	n, err := peek(t.TID, at, address[:min(uint64(len(address)), size)])
 	if err != nil {
 		return err
 	}

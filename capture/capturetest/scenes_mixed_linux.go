@@ -149,6 +149,21 @@ var mixedScenes = []Scene{
 		Except: map[string]string{"redirect": noRedirect, "rootless": noRedirect},
 	},
 	{
+		Name:   "names as of what was removed",
+		Before: []Verb{Mkdir("d (deleted)"), Write("d (deleted)/f", "1"), Write("d (deleted)/g", "1"), Write("f (deleted)", "1")},
+		Run:    []Verb{Shell(`echo 2 >'f (deleted)'; cd 'd (deleted)'; echo 2 >new; echo 2 >f; rm g; mkdir e; cd e; echo 2 >h`)},
+	},
+	{
+		Name:   "symlinks with a slash after them",
+		Before: []Verb{Mkdir("d"), Write("d/f", "1"), Write("f", "1"), Symlink("d", "s"), Symlink("nowhere", "w"), Mkdir("e"), Symlink("e", "z")},
+		Run: []Verb{
+			refused(func() error { return unix.Rmdir("s/") }, unix.ENOTDIR), refused(func() error { return unix.Unlink("s/") }, unix.ENOTDIR),
+			refused(func() error { return unix.Unlink("f/") }, unix.ENOTDIR), refused(func() error { return unix.Mkdir("w/", 0o755) }, unix.EEXIST),
+			refused(Rename("s/", "t"), unix.ENOTDIR), refused(Rename("d", "s/"), unix.ENOTDIR), refused(Rename("f", "t/"), unix.ENOTDIR),
+			Write("s/g", "1"), Mkdir("new/"), Setxattr("z/", "user.a", "1"),
+		},
+	},
+	{
 		Name:   "holes and their ends",
 		Before: []Verb{Write("old", "1"), Truncate("old", 8<<20)},
 		Run: []Verb{

@@ -171,6 +171,16 @@ func Same(path string, v Verb) Verb {
 	}
 }
 
+// refused fails if a verb does not end with that error.
+func refused(v Verb, want error) Verb {
+	return func() error {
+		if err := v(); !errors.Is(err, want) {
+			return fmt.Errorf("%v, want %w", err, want)
+		}
+		return nil
+	}
+}
+
 // Shell runs a script: what installers do is mostly done by tools.
 func Shell(script string) Verb {
 	return func() error {

@@ -34,7 +34,7 @@ var errLive = errors.New("it is the kernel's to make")
 
 // newName prepares a directory for a name that is not there.
 func (t *thread) newName(dir, name int) (place, error) {
-	p, text, err := t.place(dir, name, false)
+	p, text, err := t.nameAt(dir, name)
 	switch {
 	case err != nil:
 		return p, err
@@ -156,7 +156,7 @@ func (t *thread) link(args [4]int, flags uint64) outcome {
 }
 
 func (t *thread) unlink(dir, name int, flags uint64) outcome {
-	p, text, err := t.place(dir, name, false)
+	p, text, err := t.nameAt(dir, name)
 	if err != nil {
 		return fail(err)
 	}
@@ -169,7 +169,7 @@ func (t *thread) unlink(dir, name int, flags uint64) outcome {
 		return t.lead(name, &p)
 	case flags&unix.AT_REMOVEDIR == 0 && isDir:
 		return fail(unix.EISDIR)
-	case flags&unix.AT_REMOVEDIR != 0 && !isDir:
+	case (flags&unix.AT_REMOVEDIR != 0 || strings.HasSuffix(text, "/")) && !isDir:
 		return fail(unix.ENOTDIR)
 	case last == "." || strings.HasSuffix(text, "/."):
 		return fail(unix.EINVAL)
@@ -200,11 +200,11 @@ func (t *thread) unlink(dir, name int, flags uint64) outcome {
 // rename moves what is in the staging tree, or is copied there. Args are those of
 // renameat(2).
 func (t *thread) rename(args [4]int, flags uint64) outcome {
-	from, fromText, err := t.place(args[0], args[1], false)
+	from, fromText, err := t.nameAt(args[0], args[1])
 	if err != nil {
 		return fail(err)
 	}
-	to, toText, err := t.place(args[2], args[3], false)
+	to, toText, err := t.nameAt(args[2], args[3])
 	if err != nil {
 		return fail(err)
 	}
@@ -223,7 +223,9 @@ func (t *thread) rename(args [4]int, flags uint64) outcome {
 		return fail(unix.EEXIST)
 	case isLive(from.path) || isLive(to.path):
 		return t.among(&from, &to)
-	case strings.HasSuffix(toText, "/") && !from.is(unix.S_IFDIR):
+	case strings.HasSuffix(fromText, "/") && !from.is(unix.S_IFDIR),
+		strings.HasSuffix(toText, "/") && !from.is(unix.S_IFDIR) && !exchange,
+		strings.HasSuffix(toText, "/") && !to.is(unix.S_IFDIR) && exchange:
 		return fail(unix.ENOTDIR)
 	case from.path == to.path:
 		return answer(0)

@@ -36,7 +36,7 @@ func (t *thread) dir(fd int) (place, error) {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
 		return place{}, unix.ENOTDIR
-	case st.Nlink == 0, strings.HasSuffix(text, " (deleted)"):
+	case st.Nlink == 0, strings.HasSuffix(text, " (deleted)") && !leadsTo(text, &st):
 		return place{}, unix.ENOENT
 	}
 	p := t.directory(text)
@@ -44,29 +44,55 @@ func (t *thread) dir(fd int) (place, error) {
 	return p, nil
 }
 
+// leadsTo reports whether a host path is that of a file.
+func leadsTo(host string, st *unix.Stat_t) bool {
+	var there unix.Stat_t
+	return unix.Lstat(host, &there) == nil && keyOf(&there) == keyOf(st)
+}
+
 // place resolves a path that is an argument, relative to the descriptor that is
 // another one.
 func (t *thread) place(dir, name int, follow bool) (place, string, error) {
 	text, err := t.text(t.arg(name), unix.PathMax)
-	if err == nil && text == "" {
-		err = unix.ENOENT
-	}
 	if err != nil {
 		return place{}, text, err
 	}
+	p, err := t.resolve(dir, text, follow)
+	return p, text, err
+}
+
+// nameAt resolves a path whose last name is to come or go: that is followed nowhere,
+// not even with a slash after it.
+func (t *thread) nameAt(dir, name int) (place, string, error) {
+	text, err := t.text(t.arg(name), unix.PathMax)
+	if err != nil {
+		return place{}, text, err
+	}
+	last := strings.TrimRight(text, "/")
+	if last == "" {
+		last = text
+	}
+	p, err := t.resolve(dir, last, false)
+	return p, text, err
+}
+
+func (t *thread) resolve(dir int, text string, follow bool) (place, error) {
+	if text == "" {
+		return place{}, unix.ENOENT
+	}
 	var from place
+	var err error
 	if text[0] != '/' {
 		fd := unix.AT_FDCWD
 		if dir != noFD {
 			fd = t.fd(dir)
 		}
 		if from, err = t.dir(fd); err != nil {
-			return place{}, text, err
+			return place{}, err
 		}
 	}
 	w := walk{view: t.view, tid: t.tid}
-	p, err := w.resolve(from, text, follow)
-	return p, text, err
+	return w.resolve(from, text, follow)
 }
 
 // lead has the kernel do the call at a place.
