@@ -69,7 +69,7 @@ var errChroot = errors.New("the root directory is no mount point, as in a chroot
 func visible(info *mountinfo.Info) (mount, bool) {
 	m := mountOf(info)
 	var st unix.Statx_t
-	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
+	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT | unix.AT_STATX_DONT_SYNC // whose server may be dead
 	err := unix.Statx(unix.AT_FDCWD, m.point, flags, unix.STATX_TYPE|unix.STATX_MNT_ID, &st)
 	if errors.Is(err, fs.ErrNotExist) { // hidden, or its directory was removed
 		return m, false

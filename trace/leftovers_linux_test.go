@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -135,5 +136,36 @@ func TestNamesOfTheKernel(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "new")); !os.IsNotExist(err) {
 		t.Errorf("what was made: %v", err)
+	}
+}
+
+// Other names of a file are not searched on a file system whose server does not answer.
+func TestSearchWaitsForNoServer(t *testing.T) {
+	need.Root(t)
+	server, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil {
+		need.Lacks(t, "/dev/fuse", err)
+	}
+	dir := t.TempDir()
+	shell(t, `mount -t tmpfs none "$1"; cd "$1"; mkdir dead hidden; echo 1 >f; ln f g; ln f hidden/h; mount -t tmpfs none hidden`, dir) // so that there is one to be searched for
+	defer shell(t, `umount "$1/hidden" "$1"`, dir)
+	dead := filepath.Join(dir, "dead")
+	if err := unix.Mount("none", dead, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", server.Fd())); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(dead, 0)                                          //nolint:errcheck // the next one tells
+	end := time.AfterFunc(10*time.Second, func() { _ = server.Close() }) // then nobody waits any more
+	r, err := (&Method{}).Run(t.Context(), capture.Command{Args: []string{"chmod", "600", "f"}, Env: os.Environ(), Dir: dir, Staging: t.TempDir()})
+	if !end.Stop() {
+		t.Error("waited for the server")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := cut(r.List, dir[1:]); len(l.Entries) != 2 {
+		t.Errorf("listed %+v", l.Entries)
+	}
+	if err := errors.Join(r.Close(), server.Close()); err != nil {
+		t.Error(err)
 	}
 }

@@ -193,6 +193,10 @@ func (s *siblingSearch) dir(ctx context.Context, at spot, place string) error {
 	if s.journal.owns(host(place)) {
 		return nil
 	}
+	// To open the root of another file system may wait for a server that is dead.
+	if k, _, err := keyOf(at.dir, at.name); err == nil && !s.devices[k.dev] {
+		return nil
+	}
 	fd, err := unix.Openat(at.dir, at.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err == unix.ENOTDIR && !s.seen[place] { // a file that is a mount
 		s.file(at, place)
@@ -205,9 +209,6 @@ func (s *siblingSearch) dir(ctx context.Context, at spot, place string) error {
 		return fmt.Errorf("search hard links in %q: %w", "/"+place, err)
 	}
 	defer unix.Close(fd) //nolint:errcheck // only read
-	if k, _, err := keyOf(fd, ""); err != nil || !s.devices[k.dev] {
-		return err
-	}
 	names, err := s.entries(fd)
 	if err != nil {
 		return fmt.Errorf("search hard links in %q: %w", "/"+place, err)

@@ -95,6 +95,17 @@ func inDir(dir, newName string) Verb {
 	})
 }
 
+// linkOpen makes a hard link to what is open; before Linux 6.10 only root may.
+func linkOpen(from, to string) Verb {
+	return opened(from, unix.O_PATH, func(fd int) error {
+		err := unix.Linkat(fd, "", unix.AT_FDCWD, to, unix.AT_EMPTY_PATH)
+		if err == unix.ENOENT {
+			return os.Link(from, to)
+		}
+		return err
+	})
+}
+
 // tmpfile makes a file that has no name before it is complete, in both spellings
 // of open(2).
 func tmpfile(path string, byProc bool) Verb {

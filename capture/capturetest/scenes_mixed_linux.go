@@ -164,6 +164,16 @@ var mixedScenes = []Scene{
 		},
 	},
 	{
+		Name: "first lines of scripts",
+		Run: []Verb{Shell(`printf '#!/bin/sh\t -e\nfalse\necho 1 >wrong\n' >tab; printf '#!/bin/echo' >end; printf '#! /bin/echo a\tb \nx' >argument
+			chmod +x tab end argument; ! ./tab; ./end >1; ./argument c >2`)},
+	},
+	{
+		Name:   "a name for what is open",
+		Before: []Verb{Write("a", "1")},
+		Run:    []Verb{linkOpen("a", "b"), Append("b", "2")},
+	},
+	{
 		Name:   "holes and their ends",
 		Before: []Verb{Write("old", "1"), Truncate("old", 8<<20)},
 		Run: []Verb{

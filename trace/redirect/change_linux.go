@@ -139,7 +139,16 @@ func (t *thread) link(args [4]int, flags uint64) outcome {
 	follow := 0
 	switch {
 	case empty:
-		host, follow = t.proc(t.fd(args[0])), unix.AT_SYMLINK_FOLLOW
+		x, out := t.targetOf(t.fd(args[0])) // not a name for what the root has
+		switch {
+		case out.err != nil:
+			return out
+		case x == nil:
+			return fail(unix.EXDEV)
+		case x.follow == 0:
+			follow = unix.AT_SYMLINK_FOLLOW
+		}
+		host = x.host
 	case old.is(unix.S_IFDIR):
 		return fail(unix.EPERM)
 	case isMagic(old.path): // a file without a name

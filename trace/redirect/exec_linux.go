@@ -47,19 +47,17 @@ func interpreter(host string) []string {
 	defer f.Close()
 	buf := make([]byte, maxFirstLine)
 	n, _ := f.Read(buf) // what can not be read is no script
-	line, ok := bytes.CutPrefix(buf[:n], []byte("#!"))
-	end := bytes.IndexByte(line, '\n')
-	if !ok || end < 0 {
+	first, ok := bytes.CutPrefix(buf[:n], []byte("#!"))
+	line, _, whole := strings.Cut(string(first), "\n")
+	line = strings.Trim(line, " \t")
+	end := strings.IndexAny(line, " \t")
+	switch {
+	case !ok, line == "", end < 0 && !whole && n == len(buf): // the path may go on
 		return nil
+	case end < 0:
+		return []string{line}
 	}
-	path, argument, _ := strings.Cut(strings.Trim(string(line[:end]), " \t"), " ")
-	if path == "" {
-		return nil
-	}
-	if argument = strings.Trim(argument, " \t"); argument == "" {
-		return []string{path}
-	}
-	return []string{path, argument}
+	return []string{line[:end], strings.Trim(line[end:], " \t")}
 }
 
 // script has the kernel execute an interpreter with more arguments. The room holds
