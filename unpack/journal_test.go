@@ -3,6 +3,7 @@ package unpack
 import (
 	"bytes"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 )
@@ -15,6 +16,7 @@ func FuzzTransaction(f *testing.F) {
 		f.Add(t.marshal())
 	}
 	f.Add([]byte(aboutMagic + "\nnumber -1\n"))
+	f.Add([]byte(aboutMagic + "\nprevious " + strings.Repeat("0", 66) + "\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var first, second Transaction
 		if first.unmarshal(text) != nil {

@@ -57,7 +57,10 @@ func unquote(line string) (words []string, err error) {
 
 // parseDigest is the inverse of Digest.String.
 func parseDigest(s string) (d plist.Digest, err error) {
-	if n, err := hex.Decode(d[:], []byte(s)); err != nil || n != len(d) || len(s) != 2*len(d) {
+	if len(s) == 2*len(d) { // of more it would panic
+		_, err = hex.Decode(d[:], []byte(s))
+	}
+	if err != nil || len(s) != 2*len(d) {
 		return d, fmt.Errorf("digest %q: want %d hexadecimal digits", s, 2*len(d))
 	}
 	return d, nil
