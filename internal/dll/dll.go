@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"debug/pe"
 	"encoding/binary"
-	"io"
 )
 
 // Imports returns the names of the DLLs that an image imports from, be it by the
@@ -16,37 +15,38 @@ import (
 // delayed imports 32 bytes with it at 4 (PE format, "The .idata Section" and
 // "Delay-Load Import Tables").
 func Imports(f *pe.File) []string {
-	img := &image{f, make(map[*pe.Section][]byte)}
-	return append(img.names(pe.IMAGE_DIRECTORY_ENTRY_IMPORT, 20, 12), img.names(pe.IMAGE_DIRECTORY_ENTRY_DELAY_IMPORT, 32, 4)...)
+	return append(names(f, pe.IMAGE_DIRECTORY_ENTRY_IMPORT, 20, 12), names(f, pe.IMAGE_DIRECTORY_ENTRY_DELAY_IMPORT, 32, 4)...)
 }
 
-// An image is a PE file, with the sections that were looked into.
-type image struct {
-	*pe.File
-	sections map[*pe.Section][]byte
-}
+// More than Windows takes for a path (MAX_PATH), in bytes, and than any image imports.
+const (
+	maxName  = 512
+	maxNames = 4096
+)
 
 // names returns the names in a table of descriptors of the given size, up to the
 // one without a name.
-func (img *image) names(directory, size, at int) []string {
-	dirs := img.directories()
+func names(f *pe.File, directory, size, at int) []string {
+	dirs := directories(f)
 	if directory >= len(dirs) || dirs[directory].VirtualAddress == 0 {
 		return nil
 	}
-	var names []string
-	for table := img.data(dirs[directory].VirtualAddress); len(table) >= size; table = table[size:] {
+	var found []string
+	table := make([]byte, size)
+	for from := dirs[directory].VirtualAddress; len(found) < maxNames && read(f, table, from) == size; from += uint32(size) {
 		rva := binary.LittleEndian.Uint32(table[at:])
-		name, _, ok := bytes.Cut(img.data(rva), []byte{0})
+		var text [maxName]byte
+		name, _, ok := bytes.Cut(text[:read(f, text[:], rva)], []byte{0})
 		if rva == 0 || !ok {
 			break
 		}
-		names = append(names, string(name))
+		found = append(found, string(name))
 	}
-	return names
+	return found
 }
 
-func (img *image) directories() []pe.DataDirectory {
-	switch h := img.OptionalHeader.(type) {
+func directories(f *pe.File) []pe.DataDirectory {
+	switch h := f.OptionalHeader.(type) {
 	case *pe.OptionalHeader32:
 		return h.DataDirectory[:min(int(h.NumberOfRvaAndSizes), len(h.DataDirectory))]
 	case *pe.OptionalHeader64:
@@ -55,24 +55,14 @@ func (img *image) directories() []pe.DataDirectory {
 	return nil
 }
 
-// data returns what a section of the file has from an address on; nil if none
-// does.
-func (img *image) data(rva uint32) []byte {
-	for _, s := range img.Sections {
-		if rva < s.VirtualAddress || rva-s.VirtualAddress >= s.Size {
-			continue
-		}
-		content, ok := img.sections[s]
-		if !ok {
-			var err error
-			if content, err = io.ReadAll(s.Open()); err != nil {
-				return nil
-			}
-			img.sections[s] = content
-		}
-		if at := rva - s.VirtualAddress; uint64(at) < uint64(len(content)) {
-			return content[at:]
+// read fills p with what a section of the file has from an address on, and returns how
+// many bytes that are.
+func read(f *pe.File, p []byte, rva uint32) int {
+	for _, s := range f.Sections {
+		if rva >= s.VirtualAddress && rva-s.VirtualAddress < s.Size {
+			n, _ := s.ReadAt(p, int64(rva-s.VirtualAddress)) // of what can not be read there is nothing
+			return n
 		}
 	}
-	return nil
+	return 0
 }
