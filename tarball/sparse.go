@@ -160,7 +160,8 @@ func readMap(r *bufio.Reader, size int64) ([]Extent, int64, error) {
 		return nil, 0, err
 	}
 	var data []Extent
-	for range count {
+	end := int64(-1)
+	for i := range count {
 		var x Extent
 		if x.Offset, err = number(); err != nil {
 			return nil, 0, err
@@ -168,30 +169,22 @@ func readMap(r *bufio.Reader, size int64) ([]Extent, int64, error) {
 		if x.Length, err = number(); err != nil {
 			return nil, 0, err
 		}
+		switch { // at once: a map is kept in memory, and can be compressed to almost nothing
+		case x.Length == 0 && x.Offset == size && i == count-1:
+			continue
+		case x.Offset <= end || x.Length <= 0 || x.Length > size-x.Offset:
+			return nil, 0, errMap
+		}
+		end = x.Offset + x.Length
 		data = append(data, x)
-	}
-	if n := len(data); n > 0 && data[n-1].Length == 0 {
-		data = data[:n-1]
 	}
 	pad := make([]byte, padding(int64(len(raw))))
 	if _, err := io.ReadFull(r, pad); err != nil {
 		return nil, 0, err
 	}
 	raw = append(raw, pad...)
-	if !validExtents(data, size) || !bytes.Equal(raw, appendMap(nil, data, size)) {
+	if !isSparse(data, size) || !bytes.Equal(raw, appendMap(nil, data, size)) {
 		return nil, 0, errMap
 	}
 	return data, int64(len(raw)), nil
-}
-
-// validExtents reports whether data is what Sparse promises, and leaves a hole.
-func validExtents(data []Extent, size int64) bool {
-	end := int64(-1)
-	for _, x := range data {
-		if x.Offset <= end || x.Length <= 0 || x.Length > size-x.Offset {
-			return false
-		}
-		end = x.Offset + x.Length
-	}
-	return isSparse(data, size)
 }

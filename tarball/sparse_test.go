@@ -69,6 +69,17 @@ func TestBadMap(t *testing.T) {
 	}
 }
 
+// TestMapOfNothing: a map that a compressor makes nothing of ends at once.
+func TestMapOfNothing(t *testing.T) {
+	for _, extent := range []string{"0\n0\n", "5\n1\n", "9\n9223372036854775807\n"} {
+		text := strings.NewReader("1000000\n" + strings.Repeat(extent, 1_000_000))
+		_, _, err := readMap(bufio.NewReader(text), 100)
+		if err != errMap || text.Len() < 1_000_000 {
+			t.Errorf("%q: %v, and %d bytes unread", extent, err, text.Len())
+		}
+	}
+}
+
 func TestAppendData(t *testing.T) {
 	z, x := strings.Repeat("\x00", sparseBlock), strings.Repeat("x", sparseBlock)
 	for _, tt := range []struct {
