@@ -58,6 +58,7 @@ func TestClassify(t *testing.T) {
 		{"A root/bin/x", Policy{}, "changed "},
 		{"A home/me/.local/bin/x", Policy{Prefix: "/home/me/.local"}, "changed "},
 		{"M etc/passwd", Policy{}, "shared accounts"},
+		{"A .sandbox-install.plist", Policy{Prefix: "/"}, "shared package-database"},
 		{"M etc/passwd-", Policy{}, "shared accounts"},
 		{"A etc/.pwd.lock", Policy{}, "shared accounts"},
 		{"A etc/passwd.conf", Policy{}, "changed "},

@@ -36,7 +36,7 @@ var rules = []Rule{
 		Name: "package-database", Class: plist.ClassShared,
 		Below: []string{
 			"/var/lib/dpkg", "/var/lib/apt", "/var/lib/rpm", "/usr/lib/sysimage/rpm", "/var/lib/pacman", "/lib/apk/db", "/usr/lib/apk/db",
-			"/var/db/pkg", "/var/lib/ucf", "/var/lib/systemd/deb-systemd-helper-enabled", "/var/lib/systemd/deb-systemd-helper-masked", "/var/lib/systemd/deb-systemd-user-helper-enabled",
+			"/var/db/pkg", "/var/lib/ucf", "/var/lib/sandbox-install", "/.sandbox-install.plist", "/var/lib/systemd/deb-systemd-helper-enabled", "/var/lib/systemd/deb-systemd-helper-masked", "/var/lib/systemd/deb-systemd-user-helper-enabled",
 		},
 		Action: "nothing: the target's own package manager keeps it",
 	},

@@ -28,9 +28,10 @@ type member struct {
 }
 
 // isMember reports whether e is in an archive, not in its list only. Sockets are
-// not: tar has no type for them.
+// not: tar has no type for them; nor is what has the list's own place, unless it is to
+// be packed, which is an error.
 func isMember(e *plist.Entry, full bool) bool {
-	return e.Described() && e.Mode.Type() != fs.ModeSocket && (full || e.Packed())
+	return e.Described() && e.Mode.Type() != fs.ModeSocket && (e.Packed() || full && !plist.Within(e.Path, ListName))
 }
 
 // size is what m says of the bytes that follow it.

@@ -160,6 +160,11 @@ func TestWriteErrors(t *testing.T) {
 			t.Errorf("%s: error is %v, want %q", tt.name, err, tt.want)
 		}
 	}
+	left := list(regular(ListName, "x"))
+	left.Entries[0].Class = plist.ClassShared
+	if err := Write(io.Discard, left, tree, Options{Full: true}); err != nil {
+		t.Errorf("a list that tar(1) left, in a whole capture: %v", err)
+	}
 	for c := range compressions {
 		for _, n := range []int{0, 100, 1000} {
 			body := compressible(1 << 20)
