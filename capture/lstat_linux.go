@@ -83,6 +83,9 @@ func entryFromStatx(st *unix.Statx_t) plist.Entry {
 		GID:     st.Gid,
 		ModTime: time.Unix(st.Mtime.Sec, int64(st.Mtime.Nsec)),
 	}
+	if e.ModTime.IsZero() { // the first moment of year 1: an entry without a time is none that is there
+		e.ModTime = e.ModTime.Add(1)
+	}
 	if e.Mode.IsRegular() {
 		e.Size = int64(st.Size)
 	}
