@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// signalError is the cause of a context that a signal cancelled.
+// signalError is the cause of a context that a signal cancelled. SIGPIPE is such a
+// signal, too: who reads what we print may go before everything is put back.
 type signalError struct{ signal syscall.Signal }
 
 func (e *signalError) Error() string { return e.signal.String() }
@@ -22,7 +23,7 @@ var commandRuns atomic.Bool
 func interruptible(parent context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
-	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE} {
 		if !signal.Ignored(sig) { // nohup(1)
 			signal.Notify(signals, sig)
 		}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/internal/sandbox"
@@ -60,8 +61,11 @@ type stdio struct{ in, out, err *os.File }
 // report prints an error for people and returns the exit status it stands for.
 func report(w *os.File, err error) int {
 	var own statusError
-	if errors.As(err, &own) {
+	switch {
+	case errors.As(err, &own):
 		return int(own)
+	case isBrokenPipe(err): // as if the signal had ended us
+		return exitSignalled + int(syscall.SIGPIPE)
 	}
 	fmt.Fprintf(w, "sandbox-install: %v\n", err)
 	if hint := hintOf(err); hint != "" {
@@ -81,6 +85,14 @@ func report(w *os.File, err error) int {
 		return exitNotExec
 	}
 	return exitFailed
+}
+
+// isBrokenPipe reports whether nobody reads any more what the program prints.
+func isBrokenPipe(err error) bool {
+	var sig *signalError
+	var write *fs.PathError
+	return errors.As(err, &sig) && sig.signal == syscall.SIGPIPE ||
+		errors.As(err, &write) && write.Err == syscall.EPIPE && write.Path == os.Stdout.Name()
 }
 
 // A statusError ends the program with a status and no message: the command that

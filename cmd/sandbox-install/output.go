@@ -1,8 +1,10 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -16,28 +18,37 @@ type output struct {
 	ended    bool // has its name, or is gone
 }
 
-// outputDirectory is asked before a long installation, and writes nothing.
-func outputDirectory(dir string) error {
+// mayCreate is asked before a long installation, and writes nothing: is there a
+// directory for the file, and may it have such a name there?
+func mayCreate(name string) error {
+	dir := filepath.Dir(name)
 	if st, err := os.Stat(dir); err != nil {
 		return err
 	} else if !st.IsDir() {
 		return fmt.Errorf("%s is no directory", dir)
 	}
+	if st, err := os.Stat(name); err == nil && st.IsDir() {
+		return fmt.Errorf("%s is a directory", name)
+	}
+	if _, err := os.Lstat(besideName(name)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	return mayWrite(dir)
 }
 
-// create begins a file. Always defer its discard.
+// create begins a file, with the permissions that the umask leaves of perm. Always
+// defer its discard.
 func create(name string, perm os.FileMode) (*output, error) {
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	f, err := os.OpenFile(besideName(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", name, err)
 	}
-	o := &output{File: f, name: name}
-	if err := f.Chmod(perm); err != nil {
-		o.discard()
-		return nil, err
-	}
-	return o, nil
+	return &output{File: f, name: name}, nil
+}
+
+// besideName is a new name beside a file's.
+func besideName(name string) string {
+	return filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+"."+rand.Text()[:10])
 }
 
 // finish makes the content durable: all that can fail for want of room.

@@ -114,6 +114,7 @@ func (f *packFlags) repack(ctx context.Context, stdio *stdio, name string) error
 	if err := f.base.load("/"); err != nil {
 		return errors.Join(err, r.Close())
 	}
+	f.classify(l)
 	s := &summary{Notes: l.Notes}
 	return errors.Join(f.pack(ctx, stdio, s, capturedFiles{list: l, tree: r}), r.Close())
 }
@@ -147,8 +148,10 @@ func (f *packFlags) prepare(dirs []string, command string) error {
 		}
 		f.epoch = time.Unix(sec, 0)
 	}
-	if err := outputDirectory(f.dir); err != nil {
-		return &hintedError{&usageError{fmt.Errorf("output directory: %w", err)}, "-o DIR names another"}
+	for _, suffix := range []string{".plist", f.compress.Suffix()} {
+		if err := mayCreate(filepath.Join(f.dir, f.name+"-"+f.version+suffix)); err != nil {
+			return &hintedError{&usageError{fmt.Errorf("output directory: %w", err)}, "-o DIR names another"}
+		}
 	}
 	return nil
 }
@@ -165,11 +168,10 @@ func (f *packFlags) classify(l *plist.List) {
 	}
 }
 
-// pack classifies, records dependencies, writes both files and prints the summary. Both appear when
-// both are whole, or neither does; only a name that the chosen text form can not
-// hold leaves the tarball alone, in which it is kept.
+// pack records the dependencies of a classified list, writes both files and prints the
+// summary. Both appear when both are whole, or neither does; only a name that the
+// chosen text form can not hold leaves the tarball alone, in which it is kept.
 func (f *packFlags) pack(ctx context.Context, stdio *stdio, s *summary, files capturedFiles) error {
-	f.classify(files.list)
 	if err := dialect.Depend(files.list, files.tree); err != nil {
 		return err
 	}
@@ -212,7 +214,10 @@ func (f *packFlags) pack(ctx context.Context, stdio *stdio, s *summary, files ca
 	if err := rebased.save(); err != nil {
 		return err
 	}
-	if err := errors.Join(tar.commit(), list.commit()); err != nil {
+	if err := tar.commit(); err != nil {
+		return err
+	}
+	if err := list.commit(); err != nil {
 		return err
 	}
 	s.Files = []string{base + ".plist", tarName}
@@ -255,7 +260,7 @@ func (f *packFlags) writeList(stdio *stdio, name string, l *plist.List) (*output
 	}
 	if err != nil {
 		out.discard()
-		return nil, err
+		return nil, roomFor(err)
 	}
 	return out, nil
 }
@@ -288,7 +293,6 @@ func roomFor(err error) error {
 
 // save writes the whole capture, nothing left out, to be packed again.
 func (f *packFlags) save(ctx context.Context, stdio *stdio, name string, result *capture.Result) error {
-	f.classify(result.List)
 	out, err := f.writeTar(ctx, stdio, name, capturedFiles{list: result.List, tree: result.Tree}, true)
 	if err != nil {
 		return err

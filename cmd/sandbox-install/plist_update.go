@@ -44,6 +44,9 @@ What vanished, what is new, and what the capture could not confirm is told.`,
 				return err
 			}
 			defer file.discard()
+			if err := file.Chmod(old.Mode().Perm()); err != nil { // whatever the umask
+				return err
+			}
 			if _, err := updated.Document.WriteTo(file); err != nil {
 				return err
 			}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"text/tabwriter"
@@ -62,9 +61,7 @@ func probeAll(cmd *cobra.Command) []probeResult {
 
 func printProbe(io *stdio, results []probeResult, asJSON bool) error {
 	if asJSON {
-		enc := json.NewEncoder(io.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(results)
+		return printJSON(io.out, results)
 	}
 	w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
 	for _, r := range results {

@@ -87,6 +87,7 @@ func (f *rebaseFlags) registerChanges(cmd *cobra.Command, prefix string) {
 func (f *rebaseFlags) completePolicy(db *rebase.Database) error {
 	p := &f.policy
 	p.Database = db
+	p.KeepOut, p.Pins, p.Mounts = nil, nil, nil // of an earlier transaction of a rollback
 	switch {
 	case f.target.value != "":
 		p.Target = rebase.Target(f.target.value)

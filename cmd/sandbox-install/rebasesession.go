@@ -86,6 +86,7 @@ func (s *rebaseSession) openDatabases(ctx context.Context, u use) (err error) {
 			return err
 		}
 	}
+	f.policy.Respect = nil
 	for _, name := range f.baseDBs {
 		db, err := rebase.Open(name)
 		if err != nil {

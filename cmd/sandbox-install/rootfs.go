@@ -3,8 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,10 +46,7 @@ func openRoot(ctx context.Context, name, staging string) (*rootFS, error) {
 	}
 	root := &rootFS{dir: scratch, scratch: scratch}
 	if err := unpackRoot(ctx, abs, scratch); err != nil {
-		if err := root.remove(); err != nil {
-			return nil, err
-		}
-		return nil, fmt.Errorf("--root %s: %w", name, err)
+		return nil, errors.Join(fmt.Errorf("--root %s: %w", name, err), root.remove())
 	}
 	return root, nil
 }
@@ -59,8 +57,19 @@ func (r *rootFS) remove() error {
 		return nil
 	}
 	err := os.RemoveAll(r.scratch)
+	if errors.Is(err, fs.ErrPermission) { // below a directory that not even its owner may write to
+		err = errors.Join(filepath.WalkDir(r.scratch, makeWritable), os.RemoveAll(r.scratch))
+	}
 	r.scratch = ""
 	return err
+}
+
+// makeWritable is for WalkDir, which reads a directory after this was called.
+func makeWritable(name string, d fs.DirEntry, err error) error {
+	if err != nil || !d.IsDir() {
+		return err
+	}
+	return os.Chmod(name, 0o700)
 }
 
 // unpackRoot unpacks an archive of a whole system with tar(1), which knows every
@@ -78,7 +87,7 @@ func unpackRoot(ctx context.Context, archive, dir string) error {
 	defer plain.Close() //nolint:errcheck // only read
 	var stderr bytes.Buffer
 	tar := exec.CommandContext(ctx, "tar", "-C", dir, "--numeric-owner", "--xattrs", "--xattrs-include=*", "--acls", "-xpf", "-")
-	tar.Stdin = io.Reader(plain)
+	tar.Stdin = plain
 	tar.Stderr = &stderr
 	if err := tar.Run(); err != nil {
 		first, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n")

@@ -112,6 +112,11 @@ func (f *runFlags) run(ctx context.Context, stdio *stdio, args []string) error {
 	if err := f.pack.prepare(workingDirs(dir, args), args[0]); err != nil {
 		return err
 	}
+	if f.saved != "" {
+		if err := mayCreate(f.saved); err != nil {
+			return &usageError{fmt.Errorf("--save-capture: %w", err)}
+		}
+	}
 	if err := f.placeProvenance(); err != nil {
 		return err
 	}
@@ -220,7 +225,6 @@ func (f *runFlags) finish(ctx context.Context, stdio *stdio, method capture.Meth
 		fmt.Fprintf(stdio.err, "sandbox-install: the command ended with status %d; nothing was written\n", result.ExitCode)
 		fmt.Fprintln(stdio.err, "hint: --keep-failed keeps what it did up to there")
 		if f.pack.asJSON {
-			f.pack.classify(result.List)
 			s.count(result.List)
 			err = s.print(stdio, true)
 		}

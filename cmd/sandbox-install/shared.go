@@ -74,9 +74,13 @@ func addInfo(result *capture.Result, root *os.Root) error {
 	return nil
 }
 
-// readBoth reads a small file as it was, "" if it was not there, and as it is now.
+// readBoth reads a small file as it was, "" if it was no file, and as it is now.
 func readBoth(result *capture.Result, root *os.Root, name string) (before, after string, err error) {
-	raw, err := root.ReadFile(name)
+	var raw []byte
+	was, err := root.Lstat(name)
+	if err == nil && was.Mode().IsRegular() {
+		raw, err = root.ReadFile(name)
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", "", err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -30,7 +29,7 @@ type summary struct {
 
 // A sharedFile is a path that is left out, and what a package does instead.
 type sharedFile struct {
-	Path   string `json:"path"`
+	pathJSON
 	Rule   string `json:"rule"`
 	Action string `json:"action"`
 }
@@ -49,7 +48,7 @@ func (s *summary) count(l *plist.List) {
 		case plist.ClassNoise:
 			s.Dropped[e.Rule]++
 		case plist.ClassShared:
-			s.Shared = append(s.Shared, sharedFile{"/" + e.Path, e.Rule, capture.RuleByName(e.Rule).Action})
+			s.Shared = append(s.Shared, sharedFile{pathForJSON(e.Path), e.Rule, capture.RuleByName(e.Rule).Action})
 		default:
 			s.countPacked(e)
 		}
@@ -71,11 +70,11 @@ func (s *summary) countPacked(e *plist.Entry) {
 // standard error.
 func (s *summary) print(io *stdio, asJSON bool) error {
 	if asJSON {
-		enc := json.NewEncoder(io.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(s)
+		s.Shared, s.Notes = append([]sharedFile{}, s.Shared...), append([]plist.Note{}, s.Notes...) // [], not null
+		s.Blind, s.Files = append([]string{}, s.Blind...), append([]string{}, s.Files...)
+		return printJSON(io.out, s)
 	}
-	line := func(format string, args ...any) { fmt.Fprintf(io.err, "sandbox-install: "+format+"\n", args...) }
+	line := func(format string, args ...any) { printNotes(io, []string{fmt.Sprintf(format, args...)}) }
 	by := ""
 	if s.Method != "" {
 		by = ", captured by " + s.Method

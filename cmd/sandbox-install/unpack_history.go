@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -163,6 +164,9 @@ func (f *targetFlags) undoAll(stdio *stdio, numbers []int) error {
 	return nil
 }
 
+// maxDays is how many a time.Duration can hold.
+const maxDays = math.MaxInt64 / int(24*time.Hour)
+
 func pruneCommand(stdio *stdio) *cobra.Command {
 	f := &targetFlags{}
 	var keep unpack.Retention
@@ -176,7 +180,7 @@ Transactions whose files are gone can not be undone any more. Nothing else ever
 removes them. It prints the numbers of the transactions.`,
 		Args: exactArgs(0),
 		RunE: func(*cobra.Command, []string) error {
-			keep.Age = time.Duration(days) * 24 * time.Hour
+			keep.Age = time.Duration(min(days, maxDays)) * 24 * time.Hour
 			return f.with(func(r *unpack.Root) error {
 				pruned, err := r.Prune(keep)
 				if f.asJSON {
