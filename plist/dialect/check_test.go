@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -136,6 +137,17 @@ func TestCheck(t *testing.T) {
 		words := strings.SplitN(tt.want, " ", 3)
 		if len(got) != 1 || !strings.HasPrefix(got[0], words[0]+" "+words[1]+" ") || !strings.Contains(got[0], words[2]) {
 			t.Errorf("%s %q: %q, want %q", tt.format, tt.line, got, tt.want)
+		}
+	}
+}
+
+// TestCheckOrder: what is missed at one line is told in one order.
+func TestCheckOrder(t *testing.T) {
+	const list = "@comment $OpenBSD$\nshare/texmf-local/share/applications/x.desktop\n"
+	first := checked(t, "openbsd", list)
+	for range 20 {
+		if findings := checked(t, "openbsd", list); len(findings) != 2 || !slices.Equal(first, findings) {
+			t.Fatalf("%v, first %v", findings, first)
 		}
 	}
 }

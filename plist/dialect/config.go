@@ -40,7 +40,7 @@ func (p *porter) config(pl *place, it Item) bool {
 // exampleDirs lists the directories that a sample lies in, each once.
 func (p *porter) exampleDirs(pl *place, sample string) {
 	var dirs []string
-	for dir := path.Dir(sample); dir != "share/examples"; dir = path.Dir(dir) {
+	for dir := path.Dir(sample); strings.HasPrefix(dir, "share/examples/"); dir = path.Dir(dir) {
 		dirs = append(dirs, dir)
 	}
 	for _, dir := range slices.Backward(dirs) {

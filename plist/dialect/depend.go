@@ -49,7 +49,9 @@ func (f Facts) Depend(l *plist.List) {
 			continue
 		}
 		provided[dependencyKey(plist.DependencyInterpreter, "/"+e.Path)] = true
-		provided[dependencyKey(plist.DependencyCommand, path.Base(e.Path))] = e.Mode&0o111 != 0
+		if e.Mode&0o111 != 0 && !e.Mode.IsDir() {
+			provided[dependencyKey(plist.DependencyCommand, path.Base(e.Path))] = true
+		}
 		fact := f[e.Path]
 		if fact == nil || !depends(e) {
 			continue

@@ -152,6 +152,30 @@ func TestDependPE(t *testing.T) {
 	}
 }
 
+// TestDependCommand: a command is provided by what can be executed, whatever else has
+// its name.
+func TestDependCommand(t *testing.T) {
+	l, c := installed("/p", map[string]string{"p/bin/tool": "#!/usr/bin/env node\n", "p/bin/other": "#!/usr/bin/env tool\n", "p/share/tool": "text", "p/share/node/": ""})
+	for _, name := range []string{"p/bin/tool", "p/bin/other"} {
+		l.Find(name).Mode = 0o755
+	}
+	if err := Depend(l, c); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(l.Requires); !slices.Equal(got, []string{"command node", "interpreter /usr/bin/env"}) {
+		t.Errorf("requires %q", got)
+	}
+}
+
+// TestNameOfDots: the samples of a package have no place that their directories lead to.
+func TestNameOfDots(t *testing.T) {
+	l := captured("/p", "p/etc/conf")
+	l.Name = ".."
+	if _, err := NewPort("openbsd", l, nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestBuildInfo(t *testing.T) {
 	l := captured("/p", "p/bin/a", "p/lib/libx.so -> libx.so.1.2", "p/lib/libx.so.1.2", "p/lib/plugin.so", "p/share/text")
 	l.Requires = []plist.Dependency{{Kind: plist.DependencySoname, Name: "libc.so.6", Version: "V"}, {Kind: plist.DependencyCommand, Name: "perl"}, {Kind: plist.DependencyObject, Name: "ELF64", Version: "x86_64"}}

@@ -26,6 +26,8 @@ func TestCheckMakefile(t *testing.T) {
 		{"pkgsrc", "share/examples/a/b", "EGDIR= ${PREFIX}/share/examples/a/\nCONF_FILES+= ${EGDIR}/c ${PKG_SYSCONFDIR}/c", "CONF_FILES+= ${EGDIR}/b b\nEGDIR= ${PREFIX}/share/examples/${PKGBASE}", "0 error share/examples/a/c is in CONF_FILES"},
 		{"pkgsrc", "bin/a", "SPECIAL_PERMS+= ${PREFIX}/bin/b ${SETUID_ROOT_PERMS}", "SPECIAL_PERMS+= ${PREFIX}/bin/a root wheel 04755", ""},
 		{"pkgsrc", "bin/a", "SPECIAL_PERMS+= ${PREFIX}/bin/b root wheel 04755", "", "0 error bin/b is in SPECIAL_PERMS"},
+		{"pkgsrc", "share/a/b", "CONF_FILES= ${PREFIX}/share/a/c c\n" + strings.Repeat("CONF_FILES:= ${CONF_FILES} ${PREFIX}/share/a/b b\n", 11), "", "0 error share/a/c is in CONF_FILES"},
+		{"pkgsrc", "${PLIST.nls}a", "", "PLIST_VARS= ${A} ${A} ${A} ${A} ${A} ${A} ${A} ${A} ${A} nls\nA= ${PLIST_VARS} ${PLIST_VARS} ${PLIST_VARS} ${PLIST_VARS}", "2 warning the condition nls"},
 		{"pkgsrc", "${PLIST.doc}a", "", `.include "../../mk/haskell.mk"`, "2 warning the condition doc"},
 		{"freebsd", "%%NLS%%a\n%%NO_X11%%b", "OPTIONS_DEFINE= X11", "OPTIONS_DEFINE= NLS X11", "1 warning the condition NLS is neither"},
 		{"freebsd", "%%A%%a", "", "OPTIONS_SINGLE_X= A B", "1 warning the condition A"},

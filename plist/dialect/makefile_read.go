@@ -78,7 +78,11 @@ func (m *Makefile) read(name string, seen map[string]bool) error {
 	for line := range strings.Lines(strings.ReplaceAll(string(text), "\\\n", " ")) {
 		line = strings.TrimRight(makeComment.ReplaceAllString(line, "$1"), " \t\r\n")
 		if a := assignment.FindStringSubmatch(line); a != nil {
-			m.words[a[1]] = append(m.words[a[1]], strings.Fields(a[2])...)
+			for word := range strings.FieldsSeq(a[2]) {
+				if word != "${"+a[1]+"}" { // all that it was before counts anyway
+					m.words[a[1]] = append(m.words[a[1]], word)
+				}
+			}
 		} else if l := loop.FindStringSubmatch(line); l != nil {
 			m.words[l[1]] = append(m.words[l[1]], strings.Fields(l[2])...)
 		} else if i := inclusion.FindStringSubmatch(line); i != nil {
@@ -116,8 +120,11 @@ func (m *Makefile) includes(name string) bool {
 	})
 }
 
-// maxExpansion ends references that refer to themselves.
-const maxExpansion = 10
+// References that refer to themselves end after so many rounds or words.
+const (
+	maxExpansion = 10
+	maxWords     = 10_000
+)
 
 // of returns the words that a variable may have. What refers to something that
 // is not known here stays a reference.
@@ -138,7 +145,7 @@ func (m *Makefile) expand(words []string) []string {
 				out = append(out, word[:ref[0]]+value+word[ref[1]:])
 			}
 		}
-		if words = out; !changed {
+		if words = out; !changed || len(words) > maxWords {
 			break
 		}
 	}

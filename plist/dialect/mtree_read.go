@@ -31,20 +31,21 @@ func ReadMtree(r io.Reader) (*plist.List, error) {
 	m := mtreeReader{list: plist.List{Prefix: "/"}, set: make(map[string]string), dir: ".", bare: make(map[string]bool)}
 	sc := bufio.NewScanner(r)
 	sc.Buffer(make([]byte, 64<<10), 64<<20)
-	joined := ""
+	var joined strings.Builder
 	for n := 1; sc.Scan(); n++ {
-		joined += sc.Text()
-		if goesOn(joined) {
-			joined = joined[:len(joined)-1]
+		line := sc.Text()
+		if goesOn(line) {
+			joined.WriteString(line[:len(line)-1])
 			continue
 		}
-		words := strings.Fields(joined)
-		joined = ""
+		joined.WriteString(line)
+		words := strings.Fields(joined.String())
+		joined.Reset()
 		if err := m.line(words); err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 	}
-	if err := cmp.Or(sc.Err(), m.line(strings.Fields(joined))); err != nil {
+	if err := cmp.Or(sc.Err(), m.line(strings.Fields(joined.String()))); err != nil {
 		return nil, err
 	}
 	m.list.Sort()

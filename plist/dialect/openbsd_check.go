@@ -1,8 +1,10 @@
 package dialect
 
 import (
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -112,9 +114,7 @@ func (c *checker) openbsdTags(items []Item) {
 		switch it.Kind {
 		case KindFragment:
 			return
-		case KindTag, KindExec:
-			said.WriteString(it.Text + "\n")
-		case KindOther:
+		case KindTag, KindExec, KindOther:
 			said.WriteString(it.Text + "\n")
 		case KindFile:
 			for k := range hookRules {
@@ -124,9 +124,9 @@ func (c *checker) openbsdTags(items []Item) {
 			}
 		}
 	}
-	for tag, line := range wanted {
+	for _, tag := range slices.Sorted(maps.Keys(wanted)) {
 		if !saysHook(said.String(), tag) {
-			c.line = line
+			c.line = wanted[tag]
 			c.report(Error, "@tag %s is missing", tag)
 		}
 	}

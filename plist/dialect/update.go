@@ -3,6 +3,7 @@ package dialect
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -94,9 +95,13 @@ func (u *updater) valuesOf(vars []Variable) map[string]string {
 			}
 		}
 	}
-	for name, paths := range lines {
-		if value, ok := u.vote(name, paths, values); ok {
-			values[name] = value
+	for before := -1; len(values) != before; { // what one is tells what others are
+		before = len(values)
+		for _, name := range slices.Sorted(maps.Keys(lines)) {
+			if value, ok := u.vote(name, lines[name], values); ok {
+				values[name] = value
+				delete(lines, name)
+			}
 		}
 	}
 	return values

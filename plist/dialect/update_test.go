@@ -43,6 +43,12 @@ func TestUpdate(t *testing.T) {
 			told:  "+ lib/x.egg/d + other/b = ${NEVER}/c",
 		},
 		{
+			name: "a value tells another, in whatever order", format: "pkgsrc",
+			old:   "share/${A}/${C}/x\nshare/${C}/${B}/x\nshare/${B}\nshare/${B}x\n",
+			items: files("share/1/3/x", "share/3/2/x", "share/2", "share/2x"),
+			want:  "share/${A}/${C}/x\nshare/${C}/${B}/x\nshare/${B}\nshare/${B}x\n",
+		},
+		{
 			name: "conditions of neighbours", format: "freebsd",
 			old:   "bin/a\n%%NLS%%share/locale/de/x.mo\n",
 			items: files("bin/a", "bin/b", "share/locale/de/x.mo", "share/locale/de/y.mo", "share/locale/fr/x.mo"),
