@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/pflag"
 
@@ -68,13 +69,19 @@ func readMatrix(name string) ([]matrixRun, error) {
 		if command = strings.TrimSpace(command); !ok || command == "" {
 			return nil, fmt.Errorf("line %d: want OPTIONS: COMMAND", n)
 		}
-		runs = append(runs, matrixRun{options: strings.TrimSpace(options), args: []string{"sh", "-c", command}})
+		options = strings.Join(strings.FieldsFunc(options, func(c rune) bool { return c == ',' || unicode.IsSpace(c) }), ",")
+		if !optionList.MatchString(options) { // it goes into names of files, and conditions of lists
+			return nil, fmt.Errorf("line %d: %q: want the names of options, with commas between them", n, options)
+		}
+		runs = append(runs, matrixRun{options: options, args: []string{"sh", "-c", command}})
 	}
 	if len(runs) == 0 {
 		return nil, errors.New("no run in it")
 	}
 	return runs, nil
 }
+
+var optionList = regexp.MustCompile(`^[A-Za-z0-9_.,+-]*$`)
 
 var optionName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
