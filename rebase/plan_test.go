@@ -519,3 +519,13 @@ func TestClearDynamic(t *testing.T) {
 		}
 	}
 }
+
+// TestKeepOutAll: what is kept free up to the last address is kept free.
+func TestKeepOutAll(t *testing.T) {
+	const low = 1 << 40
+	p := Policy{Target: TargetWindows, KeepOut: []Range{{low, 1<<64 - 1}}}
+	out := p.place(AMD64).KeepOut
+	if got := out[len(out)-1]; got.Low != low || got.High < 1<<47 {
+		t.Errorf("%v", got)
+	}
+}

@@ -84,7 +84,7 @@ func (p *Policy) place(m Machine) Place {
 	keepOut := append(place.KeepOut, p.KeepOut...)
 	place.KeepOut = nil
 	for _, r := range keepOut {
-		place.KeepOut = append(place.KeepOut, Range{r.Low &^ (Granularity - 1), roundUp(r.High, Granularity)})
+		place.KeepOut = append(place.KeepOut, Range{r.Low &^ (Granularity - 1), roundUp(min(r.High, 1<<48), Granularity)}) // no process has more
 	}
 	return place
 }
