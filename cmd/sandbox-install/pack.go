@@ -124,12 +124,12 @@ func (f *packFlags) repack(ctx context.Context, stdio *stdio, name string) error
 func (f *packFlags) prepare(dirs []string, command string) error {
 	name, version := guessName(dirs, command)
 	if f.name == "" {
-		f.name = name
+		f.name = strings.TrimLeft(name, ".")
 	}
 	if f.version == "" {
 		f.version = version
 	}
-	if strings.ContainsAny(f.name+f.version, "/\x00\n") {
+	if f.name == "" || f.name[0] == '.' || strings.ContainsAny(f.name+f.version, "/\x00\n") { // unpack takes no other
 		return usagef("--name %q --version %q: not parts of a file name", f.name, f.version)
 	}
 	if f.policy.Prefix != "" {
