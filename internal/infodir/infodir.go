@@ -65,7 +65,7 @@ func Insert(text string, e Entry) (string, bool) {
 		switch end := next(all, i); {
 		case entry(all[i:end]) == e.Text:
 			return text, false
-		case i > 0 && all[i-1] == e.After+"\n" && at < 0:
+		case at < 0 && all[i-1] == e.After+"\n" && !goesOn(all[i]):
 			at = i
 		}
 	}
@@ -187,7 +187,7 @@ func section(all []string, heading string) (from, to int) {
 // next returns where what begins at a line ends: an entry has several.
 func next(all []string, i int) int {
 	entry := strings.HasPrefix(all[i], "* ")
-	for i++; entry && i < len(all) && !isBlank(all[i]) && strings.ContainsRune(" \t", rune(all[i][0])); {
+	for i++; entry && i < len(all) && goesOn(all[i]); {
 		i++
 	}
 	return i
@@ -207,8 +207,11 @@ func entry(ls []string) string { return strings.TrimSuffix(strings.Join(ls, ""),
 func isBlank(line string) bool { return strings.TrimSpace(line) == "" }
 
 func isHeading(line string) bool {
-	return !isBlank(line) && !strings.HasPrefix(line, "* ") && !strings.ContainsRune(" \t", rune(line[0]))
+	return !isBlank(line) && !strings.HasPrefix(line, "* ") && !goesOn(line)
 }
+
+// goesOn reports whether a line is one more of the entry before it, if there is one.
+func goesOn(line string) bool { return !isBlank(line) && (line[0] == ' ' || line[0] == '\t') }
 
 func whole(text string) string {
 	if text != "" && !strings.HasSuffix(text, "\n") {

@@ -113,6 +113,7 @@ func TestInstallInfo(t *testing.T) {
 
 func FuzzInsert(f *testing.F) {
 	f.Add(dir, "Archiving", "* A: (a).  B", "Archiving")
+	f.Add("* Menu:\n \n 0\n", "", "* ", " ") // a line that would become the entry's
 	f.Add("* Menu:\n\nA\n\n\n", "B", "* A: (a).  B", "")
 	f.Fuzz(func(t *testing.T, text, section, entry, after string) {
 		e := Entry{section, entry, after}
