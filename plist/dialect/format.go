@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"slices"
 	"strings"
 
 	"github.com/sandbox-install/sandbox-install/plist"
@@ -129,14 +128,4 @@ func WriteItems(w io.Writer, format string, items []Item) error {
 		return err
 	}
 	return d.write(w, items)
-}
-
-// ItemsOf turns what l packs into items as the format lists them, and nothing
-// else: see [NewPort] for the idiom of a tree.
-func ItemsOf(format string, l *plist.List) ([]Item, error) {
-	d, err := find(format)
-	if err != nil {
-		return nil, err
-	}
-	return slices.Collect(d.items(l)), nil
 }
