@@ -65,7 +65,7 @@ for f in "go.mod", "main.go", "inner/x.go": z.write("example.org/tool@v1.0.0/" +
 		build: "true",
 		install: `GOBIN=/usr/local/bin GOPATH=/opt/go GOPROXY=file://$PWD/proxy GOSUMDB=off GOFLAGS=-mod=mod
 			export GOBIN GOPATH GOPROXY GOSUMDB GOFLAGS; go install example.org/tool@v1.0.0`,
-		volatile: []string{"root/.cache/go-build/*", "root/.cache/go-build/*/*"},
+		volatile: []string{"root/.cache/go-build/*", "root/.cache/go-build/*/*"}, secrets: true,
 	},
 	{
 		name: "makeself", packages: []string{"makeself", "xz-utils"}, // a script that becomes another user in three ways

@@ -44,6 +44,7 @@ func (Rootless) Run(ctx context.Context, cmd capture.Command) (*capture.Result, 
 func (f flavour) rootlessBlind() []string {
 	less := []string{
 		"what is in files that the user may not read: the command can neither read nor change them",
+		"a change of a device node that was there: it is refused",
 		"extended attributes trusted.* and security.* other than capabilities: they are refused",
 	}
 	if !f.fuse {
