@@ -122,8 +122,9 @@ type Retention struct {
 
 // Prune removes what transactions displaced that a Retention does not ask for, and
 // that no removal brings back of a package that is installed, or that undoing one of
-// the others would install again. Undoing those transactions
-// is refused from then on. It returns the numbers of the transactions.
+// the others would install again. It returns the numbers of the transactions that can
+// not be undone any more: theirs, and of those that replaced or removed a package whose
+// removal would bring such an object back.
 func (r *Root) Prune(keep Retention) (pruned []int, err error) {
 	there, err := r.sys.exists(r.at(lockName))
 	if err != nil || !there {
@@ -165,15 +166,20 @@ func (r *Root) Prune(keep Retention) (pruned []int, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
+	gone := make(map[string]bool)
 	for i, t := range all {
 		if retained(i) {
 			continue
 		}
-		removed, err := r.pruneOne(t.Number, needed)
+		isCutOff, err := r.isCutOff(t.Number, gone)
 		if err != nil {
 			return pruned, err
 		}
-		if removed {
+		removed, err := r.pruneOne(t.Number, needed, gone)
+		if err != nil {
+			return pruned, err
+		}
+		if removed || isCutOff {
 			pruned = append(pruned, t.Number)
 		}
 	}
@@ -198,8 +204,25 @@ func (r *Record) needs(objects map[string]bool) {
 	}
 }
 
-// pruneOne removes what one transaction displaced and nobody needs.
-func (r *Root) pruneOne(number int, needed map[string]bool) (removed bool, err error) {
+// isCutOff reports whether undoing a transaction would bring back the record of a
+// package that can not be removed any more: what it displaced is among the objects gone.
+func (r *Root) isCutOff(number int, gone map[string]bool) (bool, error) {
+	old, err := r.oldRecords(number)
+	wanted := make(map[string]bool)
+	for _, rec := range old {
+		rec.needs(wanted)
+	}
+	for object := range wanted {
+		if gone[object] {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+// pruneOne removes what one transaction displaced and nobody needs, and adds it to the
+// objects gone.
+func (r *Root) pruneOne(number int, needed, gone map[string]bool) (removed bool, err error) {
 	dir := path.Join(keptName, strconv.Itoa(number))
 	names, err := r.names(dir)
 	if err != nil {
@@ -207,11 +230,12 @@ func (r *Root) pruneOne(number int, needed map[string]bool) (removed bool, err e
 	}
 	left := 0
 	for _, name := range names {
-		if needed[path.Join(strconv.Itoa(number), name)] {
+		object := path.Join(strconv.Itoa(number), name)
+		if needed[object] {
 			left++
 			continue
 		}
-		removed = true
+		removed, gone[object] = true, true
 		if err := r.sys.removeAll(r.at(dir, name)); err != nil {
 			return removed, err
 		}

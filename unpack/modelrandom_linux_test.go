@@ -18,8 +18,11 @@ import (
 	"github.com/sandbox-install/sandbox-install/plist"
 )
 
-// modelSeeds is how many sequences of random verbs TestModelRandom does.
-var modelSeeds = flag.Int("seeds", 300, "do so many sequences of random verbs on a model")
+// Which sequences of random verbs TestModelRandom does.
+var (
+	modelSeeds = flag.Int("seeds", 300, "do so many sequences of random verbs on a model")
+	modelFrom  = flag.Int("from", 0, "the number of the first of them")
+)
 
 // A play is a sequence of random verbs on a model of a disk.
 type play struct {
@@ -44,7 +47,7 @@ func TestModelRandom(t *testing.T) {
 	t.Parallel()
 	need.Root(t) // the model is root's, and the same to all
 	counts := make(map[string]int)
-	for seed := range uint64(*modelSeeds) {
+	for seed := uint64(*modelFrom); seed < uint64(*modelFrom+*modelSeeds); seed++ {
 		p := &play{TB: t, rnd: rand.New(rand.NewPCG(seed, 2)), m: newModel(), edits: seed%2 == 1, mine: make(map[string]bool), counts: counts}
 		p.m.plain = seed%3 == 2
 		p.begin()

@@ -3,6 +3,7 @@ package unpack
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -250,6 +251,23 @@ func TestPrune(t *testing.T) {
 	_, err = r.Remove("thing", Policy{})
 	check(t, err)
 	expect(t, dir, s.pictures[s.old])
+}
+
+// TestPruneCutsOff: a transaction that displaced nothing can not be undone any more when
+// what the old version of its package displaced is gone, and is told.
+func TestPruneCutsOff(t *testing.T) {
+	v := newVersions(t, "echo old > f")
+	v.unpack(v.pkg("thing", "1", "rm f"), Policy{Save: true})
+	v.sh("echo mine > f") // so the removal has nothing to do
+	_, err := v.r.Remove("thing", Policy{})
+	check(t, err)
+	pruned, err := v.r.Prune(Retention{})
+	check(t, err)
+	if !slices.Equal(pruned, []int{1, 2}) {
+		t.Errorf("pruned %v", pruned)
+	}
+	_, err = v.r.Undo(2, Policy{Save: true})
+	expectRefusal(t, err, "is not kept any more")
 }
 
 // TestShells: login shells come and go as lines; where there is no list of them one is
