@@ -31,18 +31,24 @@ func (w *walker) identify(f *finding) error {
 }
 
 // parted notes the files that had several names, of which one was changed: these
-// names are now two files, and would not be elsewhere.
+// names are now two files, and would not be elsewhere. Nothing tells that from a name that
+// was replaced, since an overlay without an index does not keep the origin of such a copy
+// (fs/overlayfs/copy_up.c, ovl_copy_up_one). Where all names are one file again, they were replaced.
 func (w *walker) parted() {
 	if !w.layer.parts() {
 		return
 	}
-	for _, n := range w.links.names {
-		e := &w.list[n.entry]
-		if n.copiedUp && n.before.Nlink > 1 && e.Op == plist.OpModify && e.Changed != 0 {
-			w.notes = append(w.notes, plist.Note{
-				Kind: plist.NoteLost,
-				Text: fmt.Sprintf("%q was one of several names of a file, and when it was changed the others stayed as they were", "/"+e.Path),
-			})
+	for names := range w.links.groups(wasInode) {
+		if was := w.links.lowers[wasInode(&names[0])]; names[0].before.Nlink < 2 || was.met == was.nlink && !differ(names, isInode) {
+			continue
+		}
+		for _, n := range names {
+			if e := &w.list[n.entry]; e.Op == plist.OpModify && e.Changed != 0 && e.Changed&plist.ChangedType == 0 {
+				w.notes = append(w.notes, plist.Note{
+					Kind: plist.NoteLost,
+					Text: fmt.Sprintf("%q had other names: if it was changed, and not replaced, they stayed as they were", "/"+e.Path),
+				})
+			}
 		}
 	}
 }

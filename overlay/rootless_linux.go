@@ -46,9 +46,12 @@ func (f flavour) rootlessBlind() []string {
 		"what is in files that the user may not read: the command can neither read nor change them",
 		"a change of a device node that was there: it is refused",
 		"extended attributes trusted.* and security.* other than capabilities: they are refused",
+		"access control lists that name an id which the user has not: none is shown, inherited or set",
 	}
 	if !f.fuse {
-		less = append(less, "the rename of a directory that was there before: rename(2) fails with EXDEV, as across file systems, and so does a program that does not copy instead")
+		less = append(less,
+			"which names of a file that was there before are one file: when one is changed, linked or moved, it parts from the others",
+			"the rename of a directory that was there before: rename(2) fails with EXDEV, as across file systems, and so does a program that does not copy instead")
 	}
 	return slices.Concat(blind, less)
 }
