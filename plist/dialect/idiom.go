@@ -208,18 +208,23 @@ func (p *porter) isPage(pl *place, fact *Fact) bool {
 }
 
 // freebsdFile reports whether FreeBSD's framework lists a file or takes it away,
-// and moves a .pc file to where its USES=pathfix does.
+// and moves a .pc file to where its USES=pathfix does. A link goes where its target does,
+// as graphics/png has it: libpng.la and libpng.pc are links there.
 func (p *porter) freebsdFile(pl *place, it *Item) bool {
+	typ := it.Type
+	if fact := p.facts[p.target(pl.Entry)]; fact != nil && isSymlink(pl.Entry) {
+		typ = fact.Type
+	}
 	switch {
 	case it.Type == TypeInfo:
 		if !p.infoPart(pl.Entry) {
 			p.makefile("INFO+= " + strings.TrimSuffix(path.Base(compression.ReplaceAllString(pl.path, "")), ".info"))
 		}
 		return true
-	case it.Type == TypeLibtool:
+	case typ == TypeLibtool:
 		p.port.Dropped = append(p.port.Dropped, Remark{pl.path, "USES=libtool removes it"})
 		return true
-	case it.Type == TypePkgconfig && strings.HasPrefix(it.Path, "lib/pkgconfig/"):
+	case typ == TypePkgconfig && strings.HasPrefix(it.Path, "lib/pkgconfig/"):
 		it.Path = "libdata/" + strings.TrimPrefix(it.Path, "lib/")
 	}
 	return false

@@ -11,11 +11,12 @@ import (
 
 // TestPortPlaces: directories that a package owns are told by the variables of their
 // trees wherever the captured installation had them, libraries of Linux's directory for
-// one machine are in lib unless two would be one there, and what only Linux boots by is left out.
+// one machine are in lib unless two would be one there, links go where what they lead to goes,
+// and what only Linux boots by is left out.
 func TestPortPlaces(t *testing.T) {
 	l := captured("/p", "etc/tool.d/", "etc/empty/", "etc/init.d/tool", "etc/rc2.d/S01tool -> ../init.d/tool", "lib/udev/rules.d/60-tool.rules",
 		"p/lib/x86_64-linux-gnu/", "p/lib/x86_64-linux-gnu/libtool.so -> libtool.so.1", "p/lib/x86_64-linux-gnu/libtool.so.1",
-		"p/lib64/", "p/lib64/pkgconfig/", "p/lib64/pkgconfig/tool.pc", "p/lib/both.a", "p/lib64/both.a",
+		"p/lib64/", "p/lib64/pkgconfig/", "p/lib64/pkgconfig/old.pc -> tool.pc", "p/lib64/pkgconfig/tool.pc", "p/lib64/tool.la", "p/lib64/old.la -> tool.la", "p/lib/both.a", "p/lib64/both.a",
 		"p/lib/i386-linux-gnu/", "p/lib/i386-linux-gnu/two.a", "p/lib/x86_64-linux-gnu/two.a", "var/lib/tool/", "var/lib/tool/deep/")
 	for _, private := range []string{"etc/tool.d", "var/lib/tool", "var/lib/tool/deep"} {
 		with(l, private, func(e *plist.Entry) { e.Mode = fs.ModeDir | 0o700 })
@@ -26,13 +27,17 @@ lib/both.a
 lib/i386-linux-gnu/two.a
 lib/libtool.so
 lib/libtool.so.1
+lib/old.la
+lib/pkgconfig/old.pc
 lib/pkgconfig/tool.pc
+lib/tool.la
 lib/x86_64-linux-gnu/two.a
 lib64/both.a
 OWN_DIRS+= ${PKG_SYSCONFDIR}/empty
 OWN_DIRS_PERMS+= ${PKG_SYSCONFDIR}/tool.d ${REAL_ROOT_USER} ${REAL_ROOT_GROUP} 0700
 OWN_DIRS_PERMS+= ${VARBASE}/lib/tool ${REAL_ROOT_USER} ${REAL_ROOT_GROUP} 0700
 OWN_DIRS_PERMS+= ${VARBASE}/lib/tool/deep ${REAL_ROOT_USER} ${REAL_ROOT_GROUP} 0700
+USE_LIBTOOL= yes
 `,
 		"freebsd": `lib/both.a
 lib/i386-linux-gnu/two.a
@@ -40,13 +45,14 @@ lib/libtool.so
 lib/libtool.so.1
 lib/x86_64-linux-gnu/two.a
 lib64/both.a
+libdata/pkgconfig/old.pc
 libdata/pkgconfig/tool.pc
 @dir(,,0700) etc/tool.d
 @dir etc/empty
 @cwd /
 @dir(,,0700) var/lib/tool/deep
 @dir(,,0700) var/lib/tool
-USES+= pathfix
+USES+= libtool pathfix
 USE_LDCONFIG= yes
 `,
 		"openbsd": `@comment $OpenBSD: PLIST,v$
@@ -58,7 +64,10 @@ USE_LDCONFIG= yes
 lib/i386-linux-gnu/
 lib/i386-linux-gnu/two.a
 @lib lib/libtool.so.${LIBtool_VERSION}
+lib/old.la
+lib/pkgconfig/old.pc
 lib/pkgconfig/tool.pc
+lib/tool.la
 lib/x86_64-linux-gnu/
 lib/x86_64-linux-gnu/two.a
 lib64/both.a
@@ -70,7 +79,7 @@ SHARED_LIBS+= tool 0.0 # 1
 `,
 	} {
 		facts := Facts{
-			"p/lib/x86_64-linux-gnu/libtool.so.1": {Type: TypeLibrary}, "p/lib64/pkgconfig/tool.pc": {Type: TypePkgconfig},
+			"p/lib/x86_64-linux-gnu/libtool.so.1": {Type: TypeLibrary}, "p/lib64/pkgconfig/tool.pc": {Type: TypePkgconfig}, "p/lib64/tool.la": {Type: TypeLibtool},
 			"p/lib/both.a": {Type: TypeArchive},
 		}
 		port, err := NewPort(tree, l, facts)
