@@ -261,66 +261,88 @@ func (u *Union) isEmpty(f *finding) error {
 }
 
 // scan gives what is shown in a directory to found, until that returns false. Layer 0
-// is upper.
+// is upper. The order is that of the kernel's overlay: that of the lowest layer, and behind
+// it what the others have besides.
 func (u *Union) scan(upper *place, lowers []*place, found func(layer int, d dirent, dev uint64) bool) error {
-	seen := make(map[string]bool)
+	type shown struct {
+		layer int
+		d     dirent
+		dev   uint64
+	}
+	var order []*shown
+	above := make(map[string]*shown) // by name; nil for what is not to be shown, or not once more
+	more := true
 	for i, p := range append([]*place{upper}, lowers...) {
 		if p == nil {
 			continue
 		}
-		more := true
-		last := i == len(lowers)
-		err := u.at(p, func(dir int, name string) error {
-			fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-			if err != nil {
-				return err
+		lowest := i == len(lowers)
+		err := u.scanLayer(p, func(d dirent, dev uint64, whiteout bool) bool {
+			s, seen := above[d.name]
+			switch {
+			case lowest && s != nil:
+				above[d.name] = nil
+				more = found(s.layer, s.d, s.dev)
+			case seen || lowest && whiteout:
+			case lowest:
+				more = found(i, d, dev)
+			case whiteout:
+				above[d.name] = nil
+			default:
+				s = &shown{i, d, dev}
+				above[d.name], order = s, append(order, s)
 			}
-			defer unix.Close(fd)
-			more, err = scanLayer(fd, seen, last, func(d dirent, dev uint64) bool { return found(i, d, dev) })
-			return err
+			return more
 		})
-		if err != nil || !more {
+		if err != nil {
 			return err
+		}
+	}
+	for _, s := range order {
+		if more && above[s.d.name] != nil {
+			more = found(s.layer, s.d, s.dev)
 		}
 	}
 	return nil
 }
 
-// scanLayer scans one of the directories. Names that are seen are not shown again; in
-// the last layer there is no need to remember them.
-func scanLayer(fd int, seen map[string]bool, last bool, found func(d dirent, dev uint64) bool) (more bool, err error) {
-	var st unix.Statx_t
-	if err := statx(fd, "", unix.AT_EMPTY_PATH, &st); err != nil {
-		return false, err
-	}
-	dev := unix.Mkdev(st.Dev_major, st.Dev_minor)
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := unix.Getdents(fd, buf)
-		if err != nil || n == 0 {
-			return true, err
+// scanLayer gives what is in one of the directories to found, until that returns false.
+func (u *Union) scanLayer(p *place, found func(d dirent, dev uint64, whiteout bool) bool) error {
+	return u.at(p, func(dir int, name string) error {
+		fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
 		}
-		for rest := buf[:n]; len(rest) > 0; {
-			var d dirent
-			d, rest = firstDirent(rest)
-			if d.name == "." || d.name == ".." || seen[d.name] {
-				continue
+		defer unix.Close(fd)
+		var st unix.Statx_t
+		if err := statx(fd, "", unix.AT_EMPTY_PATH, &st); err != nil {
+			return err
+		}
+		dev := unix.Mkdev(st.Dev_major, st.Dev_minor)
+		buf := make([]byte, 32<<10)
+		for {
+			n, err := unix.Getdents(fd, buf)
+			if err != nil || n == 0 {
+				return err
 			}
-			if !last {
-				seen[d.name] = true
-			}
-			if d.typ == unix.DT_CHR || d.typ == unix.DT_UNKNOWN {
-				if err := statx(fd, d.name, 0, &st); err != nil {
-					return false, err
-				}
-				if isWhiteout(&st) {
+			for rest := buf[:n]; len(rest) > 0; {
+				var d dirent
+				d, rest = firstDirent(rest)
+				if d.name == "." || d.name == ".." {
 					continue
 				}
-				d.typ = uint32(st.Mode) & unix.S_IFMT >> 12
-			}
-			if !found(d, dev) {
-				return false, nil
+				whiteout := false
+				if d.typ == unix.DT_CHR || d.typ == unix.DT_UNKNOWN {
+					if err := statx(fd, d.name, 0, &st); err != nil {
+						return err
+					}
+					whiteout = isWhiteout(&st)
+					d.typ = uint32(st.Mode) & unix.S_IFMT >> 12
+				}
+				if !found(d, dev, whiteout) {
+					return nil
+				}
 			}
 		}
-	}
+	})
 }

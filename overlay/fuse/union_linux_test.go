@@ -379,3 +379,27 @@ func TestForget(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// TestOrder lists a directory with changes in it: the names come as the kernel's overlay
+// gives them, on which depends what some installers write (install-info of all in a
+// directory, for one).
+func TestOrder(t *testing.T) {
+	const lower, change = "for i in $(seq 50); do echo >$i; done",
+		"echo >>7; chmod 600 20; rm 3 5; echo >5; mv 9 moved; mkdir new; ln 30 linked; ls -U"
+	u := serveHere(t, lower)
+	list := func(on string) string {
+		t.Helper()
+		cmd := exec.Command("sh", "-euc", change)
+		cmd.Dir = filepath.Join(u.base, on)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	u.sh(t, `cd "$1"; mkdir judge upper2 work2; mount -t overlay overlay -o lowerdir=lower,upperdir=upper2,workdir=work2 judge`)
+	t.Cleanup(func() { u.sh(t, `umount "$1/judge"`) })
+	if want, got := list("judge"), list("merged"); got != want {
+		t.Errorf("names in the order %q, want %q", strings.Fields(got), strings.Fields(want))
+	}
+}
