@@ -51,7 +51,8 @@ type checker struct {
 	line   int    // of the item that is looked at
 	prefix string // of the last @cwd before it
 
-	files map[string]int // key of an unconditional file -> its line
+	files  map[string]int // key of an unconditional file -> its line
+	listed map[string]int // key of a file, under whatever conditions -> the first line
 }
 
 // at goes to an item; the first one begins a new pass over the list.
@@ -92,7 +93,7 @@ func Check(doc *Document, m *Makefile) ([]Finding, error) {
 	if err != nil {
 		return c.findings, nil // lines has told it
 	}
-	c.files = make(map[string]int, len(items))
+	c.files, c.listed = make(map[string]int, len(items)), make(map[string]int, len(items))
 	for i := range items {
 		c.item(c.at(items, i))
 	}
@@ -155,19 +156,26 @@ func (c *checker) item(it *Item) {
 	if it.Kind != KindFile {
 		return
 	}
-	if rule := junkIn(it.Path); rule != nil && rule.tree == "" {
+	if rule := junkIn(it.Path); rule != nil && rule.tree == "" && !c.foreign(it.Path) {
 		c.report(rule.severity, "%s: %s", it.Path, rule.reason)
+	}
+	key := c.key(it.Path)
+	if c.listed[key] == 0 {
+		c.listed[key] = it.Line
 	}
 	if len(it.When) > 0 {
 		return
 	}
-	key := c.key(it.Path)
 	if first, ok := c.files[key]; ok {
 		c.report(Error, "%s is there twice, first in line %d", it.Path, first)
 	} else {
 		c.files[key] = it.Line
 	}
 }
+
+// foreign reports whether a path is one of another system that lies below the
+// prefix, as that of Linux does on FreeBSD: it has its own indexes.
+func (c *checker) foreign(path string) bool { return c.prefix == "" && strings.HasPrefix(path, "usr/") }
 
 // cleanPath reports whether a path, absolute or not, has no empty component and
 // no "." and "..".

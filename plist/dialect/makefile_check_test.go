@@ -40,11 +40,12 @@ func TestCheckMakefile(t *testing.T) {
 		{"openbsd", "@lib lib/liba.so.${LIBa_VERSION}", "SHARED_LIBS += b 0.0", "SHARED_LIBS += a 0.0 # 1.2", "1 error SHARED_LIBS does not have a"},
 	} {
 		first := map[string]string{"pkgsrc": "@comment $NetBSD$\n"}[tt.format]
+		last := map[string]string{"freebsd": "@dir z\n"}[tt.format] // or PLIST_FILES would do
 		for makefile, want := range map[string]string{tt.without: tt.want, tt.with: ""} {
 			if makefile == tt.with && tt.with == "" {
 				continue
 			}
-			got := checkedWith(t, tt.format, first+tt.list+"\n", makefile)
+			got := checkedWith(t, tt.format, first+tt.list+"\n"+last, makefile)
 			words := strings.SplitN(want, " ", 3)
 			if want == "" && got != "" || want != "" && (!strings.HasPrefix(got, words[0]+" "+words[1]+" ") || !strings.Contains(got, words[2]) || strings.Contains(got, "\n")) {
 				t.Errorf("%s %q with %q: %q, want %q", tt.format, tt.list, makefile, got, want)

@@ -30,8 +30,9 @@ var (
 	openbsdObsolete = wordSet("@endfake @sysctl @incompatibility")
 )
 
-// versionedLib is a library with its version written out.
-var versionedLib = regexp.MustCompile(`^lib/(?:[^/]+/)?lib([^/]+)\.so\.[0-9]+(?:\.[0-9]+)?$`)
+// versionedLib is a library with its version written out, as ld.so(1) wants it:
+// with one number it is no library that a program is linked with.
+var versionedLib = regexp.MustCompile(`^lib/(?:[^/]+/)?lib([^/]+)\.so\.[0-9]+\.[0-9]+$`)
 
 func checkOpenBSD(c *checker, items []Item) {
 	if len(items) == 0 {

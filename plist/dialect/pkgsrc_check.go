@@ -91,7 +91,7 @@ func (c *checker) pkgsrcFile(items []Item, i int) {
 // pkgsrcLibrary wants no library beside the libtool archive that stands for it.
 func (c *checker) pkgsrcLibrary(it *Item) {
 	archive := pkgsrcLibrary.ReplaceAllString(it.Path, ".la")
-	if line := c.files[c.key(archive)]; archive != it.Path && line > 0 {
+	if line := c.listed[c.key(archive)]; archive != it.Path && line > 0 {
 		c.report(Warning, "%s is listed by its libtool archive, line %d", it.Path, line)
 	}
 }
@@ -109,7 +109,7 @@ func (c *checker) pkgsrcManPage(it *Item) {
 	switch page := "man/man" + section + "/" + m[3] + "." + section; {
 	case len(section) > 1 || !strings.Contains("0123456789ln", section):
 		c.report(Warning, "%s: unknown section %s", it.Path, section)
-	case kind == "cat" && c.files[c.key(page)] == 0:
+	case kind == "cat" && c.listed[c.key(page)] == 0:
 		c.report(Warning, "%s: a formatted page without its source %s", it.Path, page)
 	case kind == "man" && section[0] != suffix[0]:
 		c.report(Warning, "%s: section %s in the directory of section %s", path.Base(it.Path), suffix, section)
