@@ -1,8 +1,10 @@
 package trace
 
 import (
+	"cmp"
 	"os"
 	"path"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +26,7 @@ type past struct {
 // A key tells an inode from all that were or will be.
 type key struct {
 	dev, ino uint64
-	born     int64 // in nanoseconds; 0 where the file system does not tell
+	born     int64 // in nanoseconds; 0 where the file system does not tell, or what it tells changes
 }
 
 // An inode is one that was there before the run, as it was.
@@ -55,10 +57,33 @@ func keyOf(dir int, name string) (key, unix.Statx_t, error) {
 	var st unix.Statx_t
 	err := unix.Statx(dir, name, unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st)
 	k := key{dev: unix.Mkdev(st.Dev_major, st.Dev_minor), ino: st.Ino}
-	if st.Mask&unix.STATX_BTIME != 0 {
+	if st.Mask&unix.STATX_BTIME != 0 && !(st.Dev_major == 0 && isOverlay(k.dev, dir, name)) {
 		k.born = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
 	}
 	return k, st, err
+}
+
+// overlays says of the devices without a disk that were met whether they are overlays.
+var overlays sync.Map
+
+// isOverlay reports whether what has a device number lies on an overlay: there a copy-up
+// gives an old file another time of birth.
+func isOverlay(dev uint64, dir int, name string) bool {
+	known, ok := overlays.Load(dev)
+	if !ok {
+		fd, err := openPath(dir, cmp.Or(name, "."), unix.O_NOFOLLOW)
+		if err != nil { // gone meanwhile
+			return true
+		}
+		defer unix.Close(fd)
+		var st unix.Statfs_t
+		if unix.Fstatfs(fd, &st) != nil {
+			return true
+		}
+		known = st.Type == unix.OVERLAYFS_SUPER_MAGIC
+		overlays.Store(dev, known)
+	}
+	return known.(bool)
 }
 
 // reach returns a spot for a path, which may be longer than the kernel takes at

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,7 +23,8 @@ import (
 type undoer struct {
 	*past
 	journal *journal
-	root    int // of the live tree
+	root    int       // of the live tree
+	began   time.Time // when the journal was made
 
 	order []string            // the places, parents first
 	names map[*inode][]string // of files
@@ -30,11 +32,15 @@ type undoer struct {
 }
 
 func newUndoer(p *past, j *journal) (*undoer, error) {
+	lock, err := j.lock.Stat()
+	if err != nil {
+		return nil, err
+	}
 	root, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
-	u := &undoer{past: p, journal: j, root: root, names: make(map[*inode][]string)}
+	u := &undoer{past: p, journal: j, root: root, began: lock.ModTime(), names: make(map[*inode][]string)}
 	for place, in := range p.places {
 		u.order = append(u.order, place)
 		if in != nil && !in.before.Mode.IsDir() {
@@ -176,7 +182,7 @@ func (u *undoer) evict(s spot, k key, isDir bool) error {
 			return err
 		}
 	}
-	return removeAll(s)
+	return u.removeAll(s)
 }
 
 // outermost returns a displaced directory that is in a directory, and in no other one.
@@ -369,9 +375,16 @@ func softly(s spot, do func() error) error {
 	return do()
 }
 
-// removeAll removes a directory, if it is there, and all in it.
-func removeAll(s spot) error {
-	err := softly(s, func() error { return unix.Unlinkat(s.dir, s.name, unix.AT_REMOVEDIR) })
+// removeAll removes a directory, if it is there, and all in it: what came or was changed
+// in the run. Anything older was there before, and this is no directory of the run's,
+// whatever its number says: some file systems give a directory another one, as FUSE when
+// it was forgotten.
+func (u *undoer) removeAll(s spot) error {
+	_, st, err := keyOf(s.dir, s.name)
+	if err == nil && timeOf(st.Ctime.Sec, int(st.Ctime.Nsec)).Before(u.began.Add(-coarsest)) {
+		return &fs.PathError{Op: "remove", Path: s.name, Err: errOlder}
+	}
+	err = softly(s, func() error { return unix.Unlinkat(s.dir, s.name, unix.AT_REMOVEDIR) })
 	switch err {
 	case unix.ENOENT:
 		return nil
@@ -394,13 +407,19 @@ func removeAll(s spot) error {
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
 	for _, name := range names {
-		err = errors.Join(err, removeAll(spot{fd, name}))
+		err = errors.Join(err, u.removeAll(spot{fd, name}))
 	}
 	if err != nil {
 		return err
 	}
 	return softly(s, func() error { return unix.Unlinkat(s.dir, s.name, unix.AT_REMOVEDIR) })
 }
+
+// errOlder says that something was there before the run.
+var errOlder = errors.New("it is older than the run, and so it stays")
+
+// coarsest is how far a file system may round times down: FAT.
+const coarsest = 2 * time.Second
 
 func digestOf(dir int, name string) (plist.Digest, error) {
 	f, err := openAt(dir, name)
