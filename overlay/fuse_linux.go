@@ -47,6 +47,12 @@ func privileged() bool {
 	if unix.Geteuid() != 0 || unix.Capget(&header, &have[0]) != nil || have[0].Effective>>unix.CAP_SYS_ADMIN&1 == 0 {
 		return false
 	}
+	return allIDs()
+}
+
+// allIDs reports whether this process is in the machine's user namespace, or in one that
+// has all its ids.
+func allIDs() bool {
 	ids, err := rootIDs()
 	return err == nil && len(ids.UIDs) == 1 && ids.UIDs[0].Size == math.MaxUint32
 }

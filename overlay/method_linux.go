@@ -54,7 +54,7 @@ func run(ctx context.Context, cmd capture.Command, f flavour) (*capture.Result, 
 	}
 	r, err := prepare(root, cmd.Staging, cmd.ShareRun, f)
 	if err != nil {
-		return nil, &capture.Unavailable{Reason: errors.Join(err, r.close()), Hint: hint(err)}
+		return nil, &capture.Unavailable{Reason: errors.Join(err, r.close()), Hint: here().hint(err)}
 	}
 	var watch *watch
 	if cmd.Provenance {

@@ -106,7 +106,7 @@ func rootlessError(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return &capture.Unavailable{Reason: err, Hint: rootlessHint(err)}
+	return &capture.Unavailable{Reason: err, Hint: here().rootlessHint(err)}
 }
 
 // sandboxed runs a command, or none, to its end. The caller closes the client.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"github.com/sandbox-install/sandbox-install/capture"
@@ -28,14 +27,15 @@ var redirectMethod = &redirect.Method{}
 
 // automatic are the methods that are chosen without being named: none that would
 // let the command change the live system. In another root hashdiff works in a copy.
-// A redirection shows its root less than root can do, so that it is only for others.
+// A redirection shows its root less than root can do, but does it in a plain container,
+// too, where nothing before it works.
 func automatic(root string) []capture.Method {
 	return slices.DeleteFunc(slices.Clone(methods), func(m capture.Method) bool {
 		switch m {
 		case traceMethod:
 			return true
 		case redirectMethod:
-			return root != "" || os.Geteuid() == 0
+			return root != ""
 		case liveMethod:
 			return root == ""
 		}

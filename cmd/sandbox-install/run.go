@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -223,7 +224,7 @@ func (f *runFlags) finish(ctx context.Context, stdio *stdio, method capture.Meth
 	if failed && !f.keepFailed {
 		var err error
 		fmt.Fprintf(stdio.err, "sandbox-install: the command ended with status %d; nothing was written\n", result.ExitCode)
-		fmt.Fprintln(stdio.err, "hint: --keep-failed keeps what it did up to there")
+		fmt.Fprintln(stdio.err, "hint: "+f.failedHint(method))
 		if f.pack.asJSON {
 			s.count(result.List)
 			err = s.print(stdio, true)
@@ -243,4 +244,13 @@ func (f *runFlags) finish(ctx context.Context, stdio *stdio, method capture.Meth
 		return statusError(result.ExitCode)
 	}
 	return nil
+}
+
+// failedHint is the remedy for a command that failed: mostly its own, but for a root that
+// it could not write to.
+func (f *runFlags) failedHint(method capture.Method) string {
+	if err := mayWrite("/"); f.root == "" && errors.Is(err, syscall.EROFS) && (method == methods[0] || method == traceMethod) {
+		return "/ is mounted read-only, and is so to the command; --method rootless or redirect show it writable"
+	}
+	return "--keep-failed keeps what it did up to there"
 }

@@ -9,8 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/capture/capturetest"
@@ -57,8 +61,32 @@ status 0, notes [{hole "/live/closed" is closed to the user: the command was ref
 	}
 }
 
+// refusedVariable tells it to refuse itself unshare(2), as Docker's filter does.
+const refusedVariable = "REDIRECT_TEST_REFUSED"
+
+func refuseUnshare() error {
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_UNSHARE, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	code := unix.SockFprog{Len: uint16(len(program)), Filter: unsafe.SliceData(program)}
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&code)))
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
 // confinedMain prints what was captured.
 func confinedMain(dir string) {
+	if os.Getenv(refusedVariable) != "" {
+		if err := refuseUnshare(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	r, err := (&Method{}).Run(context.Background(), capture.Command{
 		Args: []string{"sh", "-euc", os.Getenv(scriptVariable)}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: dir + "/live", Staging: dir + "/staging",
 		Stdin: nil, Stdout: os.Stderr, Stderr: os.Stderr,
@@ -79,7 +107,7 @@ func confinedMain(dir string) {
 }
 
 // TestConfined captures in root's directory the same as root, as root of a container
-// without a capability, and as nobody, who may not even make a user namespace.
+// without a capability, also under Docker's filter, and as nobody, who may not even make a user namespace.
 func TestConfined(t *testing.T) {
 	need.Root(t)
 	need.Program(t, "setpriv")
@@ -92,6 +120,7 @@ func TestConfined(t *testing.T) {
 	}{
 		{"root", 0, nil},
 		{"container", 0, noCapabilities},
+		{"docker", 0, append(slices.Clone(noCapabilities), "env", refusedVariable+"=1")},
 		{"nobody", 65534, append([]string{"--reuid", "65534", "--regid", "65534", "--clear-groups"}, noCapabilities...)},
 	} {
 		t.Run(who.name, func(t *testing.T) {

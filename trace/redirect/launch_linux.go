@@ -27,6 +27,7 @@ const launchVariable = "SANDBOX_INSTALL_REDIRECT"
 type launch struct {
 	Args, Env []string
 	Dir       string
+	Umask     int
 }
 
 // A failure is why it could not.
@@ -75,6 +76,7 @@ func (l *launch) become() (step string, err error) {
 	if err := os.Chdir(l.Dir); err != nil {
 		return "enter the working directory", err
 	}
+	unix.Umask(l.Umask)
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return "give up new privileges", err
 	}

@@ -3,6 +3,7 @@
 package redirect
 
 import (
+	"cmp"
 	"context"
 	"encoding/gob"
 	"errors"
@@ -68,23 +69,48 @@ func check(cmd *capture.Command) error {
 // stagingPrefix begins the name of every staging directory.
 const stagingPrefix = "sandbox-install-redirect-"
 
-// newStaging makes the staging directory, and removes those of runs that were killed. Its
-// path has no symlinks, as those have not that the kernel tells.
+// newStaging makes the staging directory where the user says, or else in the first of the
+// usual places that has one; in none from which nothing can be executed, if there is another.
 func newStaging(in string) (*os.File, capture.Above, error) {
-	if in == "" {
-		in = os.TempDir()
+	if in != "" {
+		return stageIn(in)
 	}
-	in, err := filepath.EvalSymlinks(in)
+	places := []string{os.TempDir(), "/tmp", "/var/tmp", "/dev/shm"}
+	slices.SortStableFunc(places, func(a, b string) int { return cmp.Compare(noExec(a), noExec(b)) })
+	var refused []error
+	for _, dir := range places {
+		staging, above, err := stageIn(dir)
+		if err == nil {
+			return staging, above, nil
+		}
+		refused = append(refused, err)
+	}
+	return nil, capture.Above{}, &capture.Unavailable{Reason: refused[0], Hint: "name a directory that can be written with --staging"}
+}
+
+// noExec is 1 where no program can be executed.
+func noExec(dir string) int {
+	var st unix.Statfs_t
+	if unix.Statfs(dir, &st) == nil && st.Flags&unix.ST_NOEXEC != 0 {
+		return 1
+	}
+	return 0
+}
+
+// stageIn makes the staging directory, and removes those of runs that were killed. Its
+// path has no symlinks, as those have not that the kernel tells.
+func stageIn(dir string) (*os.File, capture.Above, error) {
+	dir, err := filepath.EvalSymlinks(dir)
 	if err == nil {
-		in, err = filepath.Abs(in)
+		dir, err = filepath.Abs(dir)
 	}
 	if err == nil {
-		err = capture.SweepStaging(in, stagingPrefix)
+		err = capture.SweepStaging(dir, stagingPrefix)
 	}
 	if err != nil {
 		return nil, capture.Above{}, err
 	}
-	return capture.LockedStaging(in, stagingPrefix)
+	return capture.LockedStaging(dir, stagingPrefix)
 }
 
 // A run is one run of a command.
@@ -138,6 +164,9 @@ func (r *run) notes(exit *sandbox.Exit) []plist.Note {
 	for _, name := range slices.Sorted(maps.Keys(r.tracer.refused)) {
 		notes = append(notes, plist.Note{Kind: plist.NoteHole, Text: fmt.Sprintf("%q is closed to the user: the command was refused to change something there", name)})
 	}
+	if noExec(r.dir) != 0 {
+		notes = append(notes, plist.Note{Kind: plist.NoteHole, Text: fmt.Sprintf("what the command made it could not execute: %s is mounted noexec; --staging names another place", filepath.Dir(r.dir))})
+	}
 	return notes
 }
 
@@ -188,13 +217,18 @@ func (r *run) execute(ctx context.Context) (*sandbox.Exit, error) {
 // others any more.
 func (r *run) trace(listener *net.UnixListener, ready chan<- error) error {
 	runtime.LockOSThread()
-	err := unix.Unshare(unix.CLONE_FS) // a umask of its own
+	// A umask of its own. Docker's filter of system calls refuses that, and then all
+	// threads have this one: nobody else makes files meanwhile, and the command gets its
+	// own back.
+	if err := unix.Unshare(unix.CLONE_FS); err != nil && err != unix.EPERM {
+		ready <- err
+		return err
+	}
+	umask := unix.Umask(0)
+	defer unix.Umask(umask)
+	v, err := newView(r.dir)
 	if err == nil {
-		unix.Umask(0)
-		var v *view
-		if v, err = newView(r.dir); err == nil {
-			r.tracer = &tracer{view: v, threads: make(map[int]*thread), refused: make(map[string]bool)}
-		}
+		r.tracer = &tracer{view: v, threads: make(map[int]*thread), refused: make(map[string]bool)}
 	}
 	ready <- err
 	if err != nil {
@@ -215,7 +249,7 @@ func (r *run) trace(listener *net.UnixListener, ready chan<- error) error {
 	if err != nil {
 		return fmt.Errorf("trace the command: %w", err)
 	}
-	if err := gob.NewEncoder(c).Encode(launch{r.cmd.Args, r.cmd.Env, r.cmd.Dir}); err != nil {
+	if err := gob.NewEncoder(c).Encode(launch{r.cmd.Args, r.cmd.Env, r.cmd.Dir, umask}); err != nil {
 		return err
 	}
 	if err := r.tracer.trace(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sandbox-install/sandbox-install/capture/capturetest"
+	"github.com/sandbox-install/sandbox-install/internal/need"
 	"github.com/sandbox-install/sandbox-install/internal/sandbox"
 )
 
@@ -20,6 +21,7 @@ func TestMain(m *testing.M) {
 		disturbMain(text)
 		return
 	}
+	need.OwnMounts()
 	os.Exit(m.Run())
 }
 
