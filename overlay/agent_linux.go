@@ -38,7 +38,7 @@ type agentOrder struct {
 type agentMessage struct {
 	Kind  agentKind
 	Path  string        // ask open
-	Errno syscall.Errno // tell file
+	Errno syscall.Errno // tell file, failure; 0 if it is none of the kernel's
 	Done  int           // tell progress
 	Text  string        // tell failure
 }
@@ -259,7 +259,9 @@ func (a *agent) harvest() error {
 		f, err = encoded(list)
 	}
 	if err != nil {
-		return sendMessage(a.socket, &agentMessage{Kind: tellFailure, Text: err.Error()}, nil)
+		answer := &agentMessage{Kind: tellFailure, Text: err.Error()}
+		_ = errors.As(err, &answer.Errno)
+		return sendMessage(a.socket, answer, nil)
 	}
 	defer f.Close()
 	return sendMessage(a.socket, &agentMessage{Kind: tellResult}, f)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -227,7 +228,7 @@ func (c *client) harvest(ctx context.Context, progress func(done int)) (*plist.L
 		case m.Kind == tellProgress && progress != nil:
 			progress(m.Done)
 		case m.Kind == tellFailure:
-			return nil, c.broken(ctx, errors.New(m.Text))
+			return nil, c.broken(ctx, &toldError{m.Text, m.Errno})
 		case m.Kind == tellResult:
 			return c.read(f)
 		}
@@ -241,6 +242,21 @@ func (c *client) read(f *os.File) (*plist.List, error) {
 		return nil, fmt.Errorf("read the agent's list: %w", err)
 	}
 	return list, nil
+}
+
+// A toldError is what the agent said of what the kernel answered it.
+type toldError struct {
+	text  string
+	errno syscall.Errno
+}
+
+func (e *toldError) Error() string { return e.text }
+
+func (e *toldError) Unwrap() error {
+	if e.errno == 0 {
+		return nil
+	}
+	return e.errno
 }
 
 // broken says why the agent did not answer.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"os"
 	"path"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -57,33 +56,23 @@ func keyOf(dir int, name string) (key, unix.Statx_t, error) {
 	var st unix.Statx_t
 	err := unix.Statx(dir, name, unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st)
 	k := key{dev: unix.Mkdev(st.Dev_major, st.Dev_minor), ino: st.Ino}
-	if st.Mask&unix.STATX_BTIME != 0 && !(st.Dev_major == 0 && isOverlay(k.dev, dir, name)) {
+	if st.Mask&unix.STATX_BTIME != 0 && (st.Dev_major != 0 || !isOverlay(dir, name)) {
 		k.born = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
 	}
 	return k, st, err
 }
 
-// overlays says of the devices without a disk that were met whether they are overlays.
-var overlays sync.Map
-
-// isOverlay reports whether what has a device number lies on an overlay: there a copy-up
-// gives an old file another time of birth.
-func isOverlay(dev uint64, dir int, name string) bool {
-	known, ok := overlays.Load(dev)
-	if !ok {
-		fd, err := openPath(dir, cmp.Or(name, "."), unix.O_NOFOLLOW)
-		if err != nil { // gone meanwhile
-			return true
-		}
-		defer unix.Close(fd)
-		var st unix.Statfs_t
-		if unix.Fstatfs(fd, &st) != nil {
-			return true
-		}
-		known = st.Type == unix.OVERLAYFS_SUPER_MAGIC
-		overlays.Store(dev, known)
+// isOverlay reports whether a name leads to an overlay: there a copy-up gives an old file
+// another time of birth. What can not be asked may be one.
+func isOverlay(dir int, name string) bool {
+	fd, err := openPath(dir, cmp.Or(name, "."), unix.O_NOFOLLOW)
+	if err != nil {
+		return true
 	}
-	return known.(bool)
+	defer unix.Close(fd)
+	var st unix.Statfs_t
+	err = unix.Fstatfs(fd, &st)
+	return err != nil || st.Type == unix.OVERLAYFS_SUPER_MAGIC
 }
 
 // reach returns a spot for a path, which may be longer than the kernel takes at

@@ -5,8 +5,10 @@ import (
 	"io/fs"
 	"os/exec"
 	"strings"
+	"syscall"
 
 	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/internal/sandbox"
 	"github.com/sandbox-install/sandbox-install/tarball"
 	"github.com/sandbox-install/sandbox-install/unpack"
 )
@@ -25,9 +27,14 @@ func hintOf(err error) string {
 	var unavailable *capture.Unavailable
 	var usage *usageError
 	var start *capture.StartError
+	var step *sandbox.StepError
 	switch {
 	case errors.As(err, &hinted):
 		return hinted.hint
+	case errors.As(err, &step) && step.Step == sandbox.EnterDir:
+		return "start from a directory that the command may enter, or name one with --chdir"
+	case errors.Is(err, syscall.EMFILE):
+		return "more files have to be open at once: ulimit -n 1024"
 	case errors.As(err, &unavailable):
 		return unavailable.Hint
 	case errors.As(err, &start):

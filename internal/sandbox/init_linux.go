@@ -332,7 +332,7 @@ func (o *order) weaken() error {
 func (o *order) start() (pid int, err error) {
 	p := &o.Plan
 	if err := os.Chdir(p.Dir); err != nil {
-		return 0, &StepError{"enter the working directory", err}
+		return 0, &StepError{EnterDir, err}
 	}
 	name, err := LookPath(p.Args[0], p.Env)
 	if err != nil {

@@ -1,10 +1,12 @@
 package sandbox
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // LookPath finds the program name as execvp(3) does, with env's PATH and not
@@ -27,6 +29,8 @@ func LookPath(name string, env []string) (string, error) {
 		}
 		info, err := os.Stat(file)
 		switch {
+		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.EIO), errors.Is(err, syscall.ENOTCONN): // of a union that can not look
+			return "", err
 		case err != nil || info.IsDir():
 		case info.Mode()&0o111 == 0:
 			found = fs.ErrPermission

@@ -105,6 +105,9 @@ type StepError struct {
 func (e *StepError) Error() string { return fmt.Sprintf("%s: %v", e.Step, e.Err) }
 func (e *StepError) Unwrap() error { return e.Err }
 
+// EnterDir is the step that fails where the command may not begin in Plan.Dir.
+const EnterDir = "enter the working directory"
+
 // An ExecError says that the command itself could not be started: Err is
 // fs.ErrNotExist if there is no such program, fs.ErrPermission if it may not be
 // executed.

@@ -7,8 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxOpen is how many descriptors a cache keeps.
-const maxOpen = 256
+// maxOpen is how many descriptors a cache keeps: no more than an eighth of what may be
+// open (getrlimit(2)), since there are others, and each union has a cache.
+var maxOpen = func() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || limit.Cur > 8*256 {
+		return 256
+	}
+	return int(limit.Cur / 8)
+}()
 
 // fds keeps the descriptors open that were used last, each by what it leads to.
 type fds[K comparable] struct {

@@ -68,7 +68,7 @@ func TestDirs(t *testing.T) {
 	}
 	root := &node{}
 	d.keep(root, fd)
-	const depth = 2 * maxOpen
+	depth := 2 * maxOpen
 	chain := []*node{root}
 	for i := range depth {
 		n := &node{parent: chain[i], name: fmt.Sprintf("directory %d", i)}

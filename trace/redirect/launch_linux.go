@@ -43,7 +43,7 @@ func (f *failure) err(name string) error {
 		err = errors.New(f.Text)
 	}
 	if f.Step != "" {
-		return fmt.Errorf("%s: %w", f.Step, err)
+		return &sandbox.StepError{Step: f.Step, Err: err}
 	}
 	return &sandbox.ExecError{Name: name, Err: err}
 }
@@ -74,7 +74,7 @@ func init() {
 // become returns only if it fails.
 func (l *launch) become() (step string, err error) {
 	if err := os.Chdir(l.Dir); err != nil {
-		return "enter the working directory", err
+		return sandbox.EnterDir, err
 	}
 	unix.Umask(l.Umask)
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
