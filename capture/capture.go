@@ -39,6 +39,9 @@ type Command struct {
 	NoNetwork bool // no network but a loopback of its own
 	Isolate   Isolation
 
+	// Notice, if not nil, is told what the user should know before the command starts.
+	Notice func(text string)
+
 	// Started, if not nil, is called when all is prepared and the command is about to
 	// be started.
 	Started func()
@@ -73,6 +76,9 @@ type Result struct {
 
 	// ExitCode is the command's own status; 128+n if signal n ended it.
 	ExitCode int
+
+	// Hint is what was in the command's way, should it have failed, and the remedy; mostly "".
+	Hint string
 
 	// Blind says what the method can not see by its nature, a sentence each.
 	Blind []string

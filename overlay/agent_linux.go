@@ -40,7 +40,7 @@ type agentMessage struct {
 	Path  string        // ask open
 	Errno syscall.Errno // tell file, failure; 0 if it is none of the kernel's
 	Done  int           // tell progress
-	Text  string        // tell failure
+	Text  string        // tell failure; tell mirror: a notice; tell result: a hint
 }
 
 type agentKind int
@@ -182,7 +182,7 @@ func (a *agent) mountMirror() (string, error) {
 		return "", err
 	}
 	a.rig.files = append(a.rig.files, a.mirror) // to be closed with all
-	if err := sendMessage(a.socket, &agentMessage{Kind: tellMirror}, dev); err != nil {
+	if err := sendMessage(a.socket, &agentMessage{Kind: tellMirror, Text: a.rig.staging.inMemory()}, dev); err != nil {
 		return "", fmt.Errorf("hand the mirror over: %w", err)
 	}
 	if err := unix.MoveMount(int(a.mirror.Fd()), "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
@@ -264,7 +264,7 @@ func (a *agent) harvest() error {
 		return sendMessage(a.socket, answer, nil)
 	}
 	defer f.Close()
-	return sendMessage(a.socket, &agentMessage{Kind: tellResult}, f)
+	return sendMessage(a.socket, &agentMessage{Kind: tellResult, Text: a.rig.staging.full()}, f)
 }
 
 func (a *agent) list() (*plist.List, error) {

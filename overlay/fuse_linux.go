@@ -110,6 +110,12 @@ func (s *staging) tryUnion() error {
 		return err
 	}
 	defer t.close()
+	// There an open file that is removed stays, by another name, and so its directory; and
+	// without privilege another process has it open when this one removes all.
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(t.Fd()), &st); err != nil || s.userxattr && (st.Type == unix.FUSE_SUPER_MAGIC || st.Type == unix.NFS_SUPER_MAGIC) {
+		return errors.Join(err, errors.New("a file system over FUSE or NFS keeps removed files"))
+	}
 	// By descriptor, since a sandbox outside knows no /proc/self of this process.
 	if err := unix.Mknodat(int(t.Fd()), "upper/whiteout", unix.S_IFCHR, 0); err != nil {
 		return fmt.Errorf("make a whiteout: %v", err) // EPERM on an overlay, but not in a tmpfs

@@ -56,6 +56,9 @@ func run(ctx context.Context, cmd capture.Command, f flavour) (*capture.Result, 
 	if err != nil {
 		return nil, &capture.Unavailable{Reason: errors.Join(err, r.close()), Hint: here().hint(err)}
 	}
+	if text := r.staging.inMemory(); text != "" && cmd.Notice != nil {
+		cmd.Notice(text)
+	}
 	var watch *watch
 	if cmd.Provenance {
 		if watch, err = newWatch(); err != nil {
@@ -85,6 +88,7 @@ func run(ctx context.Context, cmd capture.Command, f flavour) (*capture.Result, 
 		List:     list,
 		Tree:     tree,
 		ExitCode: exit.Code,
+		Hint:     r.staging.full(),
 		Blind:    blind,
 		Closer: closer(func() error {
 			return errors.Join(tree.Close(), r.close())

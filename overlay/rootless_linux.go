@@ -93,7 +93,7 @@ func runRootless(ctx context.Context, cmd capture.Command, f flavour) (*capture.
 	list.Notes = slices.Concat(c.ids.notes(), outlived(exit), refused, list.Notes)
 	return &capture.Result{
 		List: list, Tree: c, ExitCode: exit.Code,
-		Blind:  f.rootlessBlind(),
+		Hint: c.hint, Blind: f.rootlessBlind(),
 		Closer: closer(c.close),
 	}, nil
 }
@@ -126,7 +126,7 @@ func sandboxed(ctx context.Context, root string, cmd capture.Command, f flavour)
 }
 
 func (ids *ids) run(ctx context.Context, root string, cmd capture.Command, f flavour) (*client, *sandbox.Exit, error) {
-	c, agent, err := newClient(root, ids, f)
+	c, agent, err := newClient(root, ids, f, cmd.Notice)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -169,6 +169,9 @@ type client struct {
 	exit   *sandbox.Exit // whose init the agent is
 	server *fuse.Server  // of the agent's unions; nil if they are the kernel's
 
+	notice func(string) // of what the agent tells, or nil
+	hint   string       // of a result
+
 	served chan struct{} // closed when mirror and err are set
 	mirror *fuse.Mirror
 	err    error
@@ -176,12 +179,12 @@ type client struct {
 
 // newClient returns a client, which waits for the agent's mirror, and the agent's
 // end of its socket, in which there is the server of its unions.
-func newClient(root string, ids *ids, f flavour) (*client, *os.File, error) {
+func newClient(root string, ids *ids, f flavour, notice func(string)) (*client, *os.File, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("socketpair: %w", err)
 	}
-	c := &client{ids: ids, root: root, socket: os.NewFile(uintptr(pair[0]), "agent"), served: make(chan struct{})}
+	c := &client{ids: ids, root: root, socket: os.NewFile(uintptr(pair[0]), "agent"), served: make(chan struct{}), notice: notice}
 	agent := os.NewFile(uintptr(pair[1]), "agent's socket")
 	if f.fuse {
 		// One of its own: a child of init's would be waited for and killed with the command.
@@ -199,10 +202,13 @@ func newClient(root string, ids *ids, f flavour) (*client, *os.File, error) {
 // serveMirror waits for the descriptor of the agent's mount, and serves it.
 func (c *client) serveMirror() {
 	defer close(c.served)
-	_, dev, err := receiveMessage(c.socket)
+	m, dev, err := receiveMessage(c.socket)
 	if err != nil {
 		c.err = err
 		return
+	}
+	if m.Text != "" && c.notice != nil {
+		c.notice(m.Text)
 	}
 	p := newPopulace(c.ids.UIDs, c.ids.GIDs)
 	o := fuse.Options{Root: c.root, HasUID: p.hasUID, HasGID: p.hasGID, Stranger: p.stranger}
@@ -230,6 +236,7 @@ func (c *client) harvest(ctx context.Context, progress func(done int)) (*plist.L
 		case m.Kind == tellFailure:
 			return nil, c.broken(ctx, &toldError{m.Text, m.Errno})
 		case m.Kind == tellResult:
+			c.hint = m.Text
 			return c.read(f)
 		}
 	}

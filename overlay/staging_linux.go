@@ -25,6 +25,7 @@ type staging struct {
 	tmpfs  *os.File // the detached mount, which ends with this descriptor; else nil
 	path   string   // "" for a tmpfs: no path leads to it
 	next   int
+	chosen bool // by the user
 
 	before, made []unix.Timespec // of the directory that path is in: access and modification times
 }
@@ -41,6 +42,7 @@ func newStaging(chosen string, f flavour) (*staging, error) {
 	for _, dir := range places {
 		s, err := stageIn(dir, f)
 		if err == nil {
+			s.chosen = chosen != ""
 			return s, nil
 		}
 		if errors.Is(err, unix.EPERM) { // lacking privilege, nowhere else either
@@ -60,9 +62,10 @@ func newStaging(chosen string, f flavour) (*staging, error) {
 
 var errNoStaging = errors.New("no directory can hold the upper layers")
 
-// usualPlaces lists them from the most room to the least.
+// usualPlaces lists them from the most room to the least. Of memory there is more in a
+// tmpfs of our own than in a container's /dev/shm.
 func usualPlaces() []string {
-	places := []string{"/var/tmp", "/tmp", "/dev/shm"}
+	places := []string{"/var/tmp", "/tmp"}
 	if dir := os.Getenv("TMPDIR"); filepath.IsAbs(dir) {
 		places = append([]string{dir}, places...)
 	}
@@ -117,6 +120,29 @@ func stageInMemory(f flavour) (*staging, error) {
 		return nil, errors.Join(err, s.remove())
 	}
 	return s, nil
+}
+
+// inMemory says that what is written is kept there, which nobody asked for; else "".
+func (s *staging) inMemory() string {
+	var st unix.Statfs_t
+	if s.chosen || unix.Fstatfs(int(s.dir.Fd()), &st) != nil || st.Type != unix.TMPFS_MAGIC {
+		return ""
+	}
+	return fmt.Sprintf("what is written is kept in memory, where there is room for %d MiB; --staging names a directory on a disk", st.Bavail*uint64(st.Bsize)>>20)
+}
+
+// full says that there is no room left; "" if there is.
+func (s *staging) full() string {
+	var st unix.Statfs_t
+	err := unix.Fstatfs(int(s.dir.Fd()), &st)
+	if err != nil || st.Bavail*uint64(st.Bsize) >= 1<<20 && (st.Files == 0 || st.Ffree > 16) { // btrfs counts no files
+		return ""
+	}
+	where := "memory"
+	if s.tmpfs == nil {
+		where = filepath.Dir(s.path)
+	}
+	return fmt.Sprintf("there is no room left in %s, where what is written is kept; --staging names another directory", where)
 }
 
 // try mounts an overlay on the staging directory and nobody else.

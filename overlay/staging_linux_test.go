@@ -132,3 +132,37 @@ func TestKernelSentence(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A user is told that writes are kept in memory, and of a staging area without room.
+func TestRoom(t *testing.T) {
+	need.Root(t)
+	memory, err := stageInMemory(flavour{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer memory.remove() //nolint:errcheck // nothing is left of it
+	disk, err := newStaging(t.TempDir(), flavour{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.remove() //nolint:errcheck // in the test's directory
+	mnt, err := newMount(fsContext{fstype: "tmpfs", options: []string{"size=64k"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := &staging{tmpfs: mnt}
+	if small.dir, err = os.Open(procFD(mnt)); err != nil {
+		t.Fatal(err)
+	}
+	defer small.remove() //nolint:errcheck // nothing is left of it
+	for _, c := range []struct {
+		got, want string
+	}{
+		{memory.inMemory(), "in memory, where there is room for "}, {disk.inMemory(), ""},
+		{memory.full(), ""}, {disk.full(), ""}, {small.full(), "no room left in memory"},
+	} {
+		if !strings.Contains(c.got, c.want) || c.want == "" && c.got != "" {
+			t.Errorf("said %q, want %q", c.got, c.want)
+		}
+	}
+}

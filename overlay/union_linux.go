@@ -47,6 +47,8 @@ func mountOverlay(lower []string, r *room, attr uint64) (*os.File, error) {
 			return m, nil
 		case len(options) > 0:
 			options = options[:len(options)-1]
+		case isOverlay(r.path("upper")) && errors.Is(err, unix.EINVAL):
+			return nil, errOnOverlay
 		case isOverlay(lower[0]) && errors.Is(err, unix.EINVAL):
 			return nil, fmt.Errorf("%w: %w", errStacked, err)
 		default:
@@ -64,6 +66,9 @@ func mountOverlay(lower []string, r *room, attr uint64) (*os.File, error) {
 
 // errStacked is what the kernel says only in its log.
 var errStacked = errors.New("it is itself an overlay, and overlays can be stacked no more than twice")
+
+// errOnOverlay is what the kernel says of an upper directory that lies on an overlay.
+var errOnOverlay = errors.New("it is on an overlay, which can hold no upper layer of another")
 
 func isOverlay(dir string) bool {
 	var st unix.Statfs_t

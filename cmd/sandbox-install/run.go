@@ -164,6 +164,7 @@ func (f *runFlags) command(args []string, dir, root string, stdio *stdio, step f
 		Root: root, Staging: f.staging,
 		Provenance: f.provenance.value != provenanceOff,
 		ShareRun:   f.shareRun, NoNetwork: f.network.value == "none",
+		Notice:   func(text string) { fmt.Fprintln(stdio.err, "sandbox-install: "+text) },
 		Started:  func() { commandRuns.Store(true) },
 		Ended:    func() { commandRuns.Store(false) },
 		Progress: step,
@@ -224,7 +225,7 @@ func (f *runFlags) finish(ctx context.Context, stdio *stdio, method capture.Meth
 	if failed && !f.keepFailed {
 		var err error
 		fmt.Fprintf(stdio.err, "sandbox-install: the command ended with status %d; nothing was written\n", result.ExitCode)
-		fmt.Fprintln(stdio.err, "hint: "+f.failedHint(method))
+		fmt.Fprintln(stdio.err, "hint: "+f.failedHint(method, result.Hint))
 		if f.pack.asJSON {
 			s.count(result.List)
 			err = s.print(stdio, true)
@@ -246,9 +247,12 @@ func (f *runFlags) finish(ctx context.Context, stdio *stdio, method capture.Meth
 	return nil
 }
 
-// failedHint is the remedy for a command that failed: mostly its own, but for a root that
-// it could not write to.
-func (f *runFlags) failedHint(method capture.Method) string {
+// failedHint is the remedy for a command that failed: mostly its own, but for a full disk
+// of ours, and a root that it could not write to.
+func (f *runFlags) failedHint(method capture.Method, hint string) string {
+	if hint != "" {
+		return hint
+	}
 	if err := mayWrite("/"); f.root == "" && errors.Is(err, syscall.EROFS) && (method == methods[0] || method == traceMethod) {
 		return "/ is mounted read-only, and is so to the command; --method rootless or redirect show it writable"
 	}
