@@ -52,7 +52,7 @@ func (s surroundings) hint(err error) string {
 		return h
 	}
 	switch {
-	case errors.Is(err, errNoStaging):
+	case errors.Is(err, errNoStaging) && !(errors.Is(err, unix.ENOSPC) && strings.Contains(err.Error(), "fsmount: ")):
 		return "name a directory on ext4, xfs, btrfs or tmpfs, with room in it, with --staging"
 	case errors.Is(err, unix.EPERM) && !s.root:
 		return "run as root, or choose a method that needs no privilege"

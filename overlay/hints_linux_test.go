@@ -26,6 +26,7 @@ func TestHints(t *testing.T) {
 		{"overlay, Docker", surroundings{root: true, filtered: true, covered: true}, false, unix.EPERM, "--cap-add SYS_ADMIN"},
 		{"overlay, Podman of a user", surroundings{root: true, mapped: true, filtered: true}, false, unix.EPERM, "of a user namespace"},
 		{"overlay, disk full", surroundings{root: true}, false, noRoom, "--staging"},
+		{"overlay, no more mounts", surroundings{root: true}, false, fmt.Errorf("%w: /tmp: fsmount: %w", errNoStaging, unix.ENOSPC), "max_mnt_namespaces"},
 		{"rootless, Docker", surroundings{root: true, filtered: true, covered: true}, true, start, "seccomp=unconfined"},
 		{"rootless, Docker on a machine with AppArmor", surroundings{filtered: true, settings: apparmor}, true, start, "seccomp=unconfined"},
 		{"rootless, covered", surroundings{filtered: true, covered: true}, true, proc, "unmask=ALL"},

@@ -158,8 +158,11 @@ func TestRoom(t *testing.T) {
 	for _, c := range []struct {
 		got, want string
 	}{
-		{memory.inMemory(), "in memory, where there is room for "}, {disk.inMemory(), ""},
-		{memory.full(), ""}, {disk.full(), ""}, {small.full(), "no room left in memory"},
+		{memory.inMemory(), "in memory, where there is room for "},
+		{disk.inMemory(), ""},
+		{memory.full(), ""},
+		{disk.full(), ""},
+		{small.full(), "no room left in memory"},
 	} {
 		if !strings.Contains(c.got, c.want) || c.want == "" && c.got != "" {
 			t.Errorf("said %q, want %q", c.got, c.want)
