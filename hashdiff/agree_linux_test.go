@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 		capturetest.Forest{First: first, Plots: plots}.Disturb(cmp.Or(os.Getenv(disturbRoot), "/forest"))
 		return
 	}
+	need.OwnMounts()
 	os.Exit(m.Run())
 }
 

@@ -83,7 +83,7 @@ func (k keep) keep(root *os.Root, r *Record, room int64) (copied int64, err erro
 	}
 	copied, err = copyWithin(to, from, room)
 	if err == nil {
-		err = verify(to, r.Digest)
+		err = errors.Join(verify(to, r.Digest), syncFile(to))
 	}
 	return copied, errors.Join(err, to.Close())
 }

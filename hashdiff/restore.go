@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/sandbox-install/sandbox-install/plist"
 )
@@ -72,13 +73,14 @@ func (r *restorer) fill(rec *Record, flags int) error {
 		err = copyFile(to, from)
 	}
 	if err == nil {
-		err = verify(to, rec.Digest)
+		err = errors.Join(verify(to, rec.Digest), syncFile(to))
 	}
 	return errors.Join(err, to.Close())
 }
 
 // dress gives a name its attributes. The order matters: chown(2) clears set-id
-// bits and capabilities, and nothing can be set on what is immutable.
+// bits and capabilities, and nothing can be set on what is immutable. What could not be
+// read has attributes that are not known.
 func (r *restorer) dress(rec *Record) error {
 	name := host(rec.Path)
 	if runtime.GOOS != "windows" {
@@ -90,6 +92,9 @@ func (r *restorer) dress(rec *Record) error {
 		if err := r.root.Chmod(name, rec.Mode&^fs.ModeType); err != nil {
 			return err
 		}
+	}
+	if rec.isUnread() {
+		return r.root.Chtimes(name, time.Time{}, rec.ModTime)
 	}
 	return r.dressMore(rec)
 }

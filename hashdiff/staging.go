@@ -14,10 +14,13 @@ import (
 // A staging is the directory that holds all that a run needs, and what is needed
 // to roll it back after it was killed.
 type staging struct {
-	path string
-	lock *os.File // locked as long as the run lives
-
+	path  string
+	lock  *os.File // locked as long as the run lives
 	above capture.Above
+
+	// found says that another process made it, which was killed. The power may have been
+	// cut, too, so that a file has another content and the same stamp.
+	found bool
 }
 
 // The names in a staging directory.
@@ -60,7 +63,7 @@ func newStaging(dir string) (*staging, error) {
 
 // reopen locks the staging directory of a run that was killed.
 func reopen(path string) (s *staging, err error) {
-	s = &staging{path: path}
+	s = &staging{path: path, found: true}
 	if s.lock, err = lock(s.file(nameLock)); err != nil {
 		return nil, err
 	}
@@ -87,6 +90,12 @@ func (s *staging) arm() error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close(), syncAll(s.path))
+}
+
+// disarm says on disk that the live tree is as it was: what is written to it from now
+// on is nothing to be rolled back.
+func (s *staging) disarm() error {
+	return errors.Join(os.Remove(s.file(nameArmed)), syncAll(s.path))
 }
 
 func (s *staging) isArmed() bool {

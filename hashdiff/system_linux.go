@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"strings"
 	"syscall"
 
@@ -37,6 +38,53 @@ func syncAll(dir string) error {
 	}
 	return errors.Join(unix.Syncfs(int(f.Fd())), f.Close())
 }
+
+// volumes are file systems that are about to be written to, as directories that are
+// opened before: syncfs(2) tells the errors of what was written since.
+type volumes struct {
+	dirs map[uint64]*os.File // by device
+	last string
+}
+
+// add adds the file system of a directory below a root, or, if that is not there, or is
+// none any more, of the first one above it that is.
+func (v *volumes) add(root *os.Root, dir string) error {
+	if dir == v.last {
+		return nil
+	}
+	v.last = dir
+	f, err := root.Open(dir)
+	for err != nil && dir != "." {
+		dir = path.Dir(dir)
+		f, err = root.Open(dir)
+	}
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if _, ok := v.dirs[st.Dev]; ok {
+		return f.Close()
+	}
+	if v.dirs == nil {
+		v.dirs = make(map[uint64]*os.File)
+	}
+	v.dirs[st.Dev] = f
+	return nil
+}
+
+// sync returns when all that was written to them is on disk, and closes them.
+func (v *volumes) sync() (err error) {
+	for _, f := range v.dirs {
+		err = errors.Join(err, unix.Syncfs(int(f.Fd())), f.Close())
+	}
+	return err
+}
+
+// syncFile does nothing: that of its file system is enough.
+func syncFile(*os.File) error { return nil }
 
 // freeSpace returns how many bytes an ordinary user may still write to the file
 // system of a directory.

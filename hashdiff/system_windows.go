@@ -29,6 +29,15 @@ func lock(name string) (*os.File, error) {
 // syncAll does nothing: a file's own Sync is all there is.
 func syncAll(string) error { return nil }
 
+// volumes are file systems that are about to be written to: nothing, as of syncAll.
+type volumes struct{}
+
+func (*volumes) add(*os.Root, string) error { return nil }
+func (*volumes) sync() error                { return nil }
+
+// syncFile writes to disk what was written to a file.
+func syncFile(f *os.File) error { return f.Sync() }
+
 // remove removes a name; a directory must be empty. The names are of a walk, which
 // went through no symlink. (Wine 8 can not do what [os.Root.Remove] and
 // [os.RemoveAll] ask for: FileDispositionInformationEx.)

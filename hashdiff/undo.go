@@ -4,22 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"slices"
 
 	"github.com/sandbox-install/sandbox-install/capture"
+	"github.com/sandbox-install/sandbox-install/plist"
 )
 
 // rollBack makes a live tree what the staging directory's first snapshot tells,
-// and then looks whether it is. It may be broken off and begun again.
+// looks whether it is, and has it on disk before it forgets how. It may be broken off
+// and begun again.
 func (s *staging) rollBack(ctx context.Context) error {
-	before, err := Open(s.file(nameBefore))
-	if err != nil {
-		return err
-	}
-	defer before.Close() //nolint:errcheck // only read
-	scope := before.Scope()
-	changed, err := s.changes(ctx, before, scope)
+	scope, err := s.scope()
 	if err != nil {
 		return err
 	}
@@ -28,27 +26,59 @@ func (s *staging) rollBack(ctx context.Context) error {
 		return err
 	}
 	defer root.Close() //nolint:errcheck // nothing is buffered
-	u := &undoer{
-		restorer: restorer{root: root, content: keep{s.file(nameKeep)}.open, names: make(map[inodeKey]string)},
-		pairs:    changed,
+	u := &undoer{restorer: restorer{root: root, content: keep{s.file(nameKeep)}.open, names: make(map[inodeKey]string)}}
+	for closed := true; closed; closed = u.unlock() {
+		if u.pairs, err = s.changes(ctx, scope); err != nil {
+			return err
+		}
 	}
-	if err := errors.Join(u.undo(), s.check(ctx, scope)); err != nil {
+	written, err := u.volumes()
+	if err == nil {
+		err = errors.Join(u.undo(), s.check(ctx, scope))
+	}
+	if err := errors.Join(err, written.sync()); err != nil {
 		return err
 	}
-	return os.Remove(s.file(nameArmed))
+	return s.disarm()
 }
 
-// changes compares the first snapshot with the live tree.
-func (s *staging) changes(ctx context.Context, before Source, scope Scope) ([]pair, error) {
+// scope is what the first snapshot is of.
+func (s *staging) scope() (Scope, error) {
+	before, err := Open(s.file(nameBefore))
+	if err != nil {
+		return Scope{}, err
+	}
+	return before.Scope(), before.Close()
+}
+
+// changes compares the first snapshot with the live tree. What is in a directory whose
+// names were not known is left alone.
+func (s *staging) changes(ctx context.Context, scope Scope) ([]pair, error) {
+	before, err := Open(s.file(nameBefore))
+	if err != nil {
+		return nil, err
+	}
+	defer before.Close() //nolint:errcheck // only read
 	after, err := s.live(ctx, scope)
 	if err != nil {
 		return nil, err
 	}
 	defer after.close()
 	var changed []pair
-	d := &differ{}
+	found, closed := &found{scope, make(map[uint64]uint64)}, ""
 	err = compare(before, after, func(p pair) error {
-		if !d.isLeftAlone(&p) {
+		if s.found {
+			if err := found.renumber(&p); err != nil {
+				return err
+			}
+		}
+		switch {
+		case closed != "" && plist.Within(p.path(), closed):
+			return nil
+		case p.before.isDir() && p.before.isUnread():
+			closed = p.path()
+		}
+		if !s.isLeftAlone(&p) {
 			changed = append(changed, p)
 		}
 		return nil
@@ -56,7 +86,21 @@ func (s *staging) changes(ctx context.Context, before Source, scope Scope) ([]pa
 	return changed, err
 }
 
-// A liveTree is a scan with the snapshot that saves reading most of it.
+// isLeftAlone reports whether there is nothing to roll back. Of what could not be read
+// before no more is known than its stamp.
+func (s *staging) isLeftAlone(p *pair) bool {
+	switch {
+	case p.before == nil || p.after == nil || p.after.isUnread() && !p.before.isUnread():
+		return false
+	case p.before.isUnread():
+		return sameStamp(&p.before.Stamp, &p.after.Stamp)
+	case s.found && capture.Difference(&p.before.Entry, &p.after.Entry) != 0:
+		return false
+	}
+	return (&differ{}).isLeftAlone(p)
+}
+
+// A liveTree is a scan with the snapshot that saves reading most of it, if any does.
 type liveTree struct {
 	*Scanner
 	earlier *File
@@ -64,7 +108,9 @@ type liveTree struct {
 
 func (t *liveTree) close() {
 	t.Scanner.Close() //nolint:errcheck // there is none
-	t.earlier.Close() //nolint:errcheck // only read
+	if t.earlier != nil {
+		t.earlier.Close() //nolint:errcheck // only read
+	}
 }
 
 // live begins to scan the tree that the first snapshot is of, staging left out.
@@ -74,6 +120,9 @@ func (s *staging) live(ctx context.Context, scope Scope) (*liveTree, error) {
 		return nil, err
 	}
 	scope.Skip = append(scope.Skip, inode)
+	if s.found {
+		return &liveTree{Scan(ctx, scope, Options{}), nil}, nil
+	}
 	earlier, err := Open(s.file(nameBefore))
 	if err != nil {
 		return nil, err
@@ -105,12 +154,25 @@ func (s *staging) check(ctx context.Context, scope Scope) error {
 	return nil
 }
 
-// An undoer takes pairs back, in this order: what is immutable is made mutable, what
-// was not there goes, what is gone comes, what was written gets its content, and at
+// An undoer takes pairs back, in this order: what is immutable is made mutable, and
+// directories writable, what was not there goes, what is gone comes, what was written gets its content, and at
 // last all get their attributes, directories after what is in them.
 type undoer struct {
 	restorer
 	pairs []pair
+}
+
+// volumes are the file systems that undo writes to.
+func (u *undoer) volumes() (v *volumes, err error) {
+	v = &volumes{}
+	for i := range u.pairs {
+		dir := u.pairs[i].path()
+		if !u.pairs[i].stands() || !u.pairs[i].before.Mode.IsDir() {
+			dir = path.Dir(dir)
+		}
+		err = errors.Join(err, v.add(u.root, dir))
+	}
+	return v, err
 }
 
 func (u *undoer) undo() error {
@@ -118,7 +180,8 @@ func (u *undoer) undo() error {
 	slices.Reverse(backward)
 	u.meetNames()
 	return errors.Join(
-		each(backward, func(p *pair) *Record { return p.after }, u.makeMutable),
+		each(u.pairs, func(p *pair) *Record { return p.after }, u.makeMutable),
+		each(u.pairs, (*pair).narrow, u.open),
 		each(backward, (*pair).intruder, func(r *Record) error { return u.remove(r.Path) }),
 		each(u.pairs, (*pair).missing, u.make),
 		each(u.pairs, (*pair).overwritten, u.rewrite),
@@ -177,6 +240,28 @@ func (p *pair) overwritten() *Record {
 	return nil
 }
 
+// narrow is a directory that does not let its owner do everything.
+func (p *pair) narrow() *Record {
+	if p.after.isDir() && p.after.Mode&0o700 != 0o700 {
+		return p.after
+	}
+	return nil
+}
+
+// open lets the owner of a directory do everything in it.
+func (u *undoer) open(r *Record) error { return u.root.Chmod(host(r.Path), r.Mode&fs.ModePerm|0o700) }
+
+// unlock opens the directories that can not be read, and reports whether there were any.
+// One that belongs to somebody else stays as it is.
+func (u *undoer) unlock() (any bool) {
+	for i := range u.pairs {
+		if r := u.pairs[i].narrow(); r.isUnread() && u.open(r) == nil {
+			any = true
+		}
+	}
+	return any
+}
+
 // meetNames remembers the names of files with several that are still there.
 func (u *undoer) meetNames() {
 	for i := range u.pairs {
@@ -190,6 +275,7 @@ func (u *undoer) meetNames() {
 // has the file open sees it. A program that runs can not be written to and is
 // replaced (ETXTBSY).
 func (u *undoer) rewrite(r *Record) error {
+	_ = u.root.Chmod(host(r.Path), 0o600) // so that its owner may, if that is us
 	if err := u.fill(r, 0); err == nil {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -183,6 +184,53 @@ func TestRollBackFlags(t *testing.T) {
 		t.Error(err)
 	}
 	samePicture(t, capturetest.Take(t, dir), before)
+}
+
+// What the command closed to an ordinary user is put back by that user, and what was
+// closed before is left alone.
+func TestRollBackClosed(t *testing.T) {
+	dir := t.TempDir()
+	sh := func(script string) {
+		t.Helper()
+		if out, err := exec.Command("sh", "-euc", script, "sh", dir).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", script, err, out)
+		}
+	}
+	sh(`cd "$1"; mkdir -p old/below closed; echo 1 >old/read-only; echo 2 >old/below/f; echo 3 >closed/f
+		chmod 444 old/read-only; chmod 555 old/below old; chmod 0 closed`)
+	t.Cleanup(func() { sh(`chmod -R u+rwX "$1"; chmod -R u+rwX "$1"`) })
+	look := func() string {
+		cmd := exec.Command("find", dir, "-printf", "%p %m %u %T@ %s\n")
+		out, err := cmd.Output()
+		if err != nil && os.Geteuid() == 0 { // who is not may not look into what is closed
+			t.Fatal(err)
+		}
+		lines := strings.Split(string(out), "\n")
+		slices.Sort(lines)
+		return strings.Join(lines, "\n")
+	}
+	before := look()
+	cmd := command("", capturetest.Forest{})
+	cmd.Staging, cmd.Dir, cmd.Env = t.TempDir(), dir, os.Environ()
+	cmd.Args = []string{"/bin/sh", "-euc", `
+		mkdir -p new/a; echo x >new/a/f; chmod 555 new/a new
+		chmod 755 old old/below; rm old/below/f; chmod 644 old/read-only; echo x >old/read-only; chmod 0 old/read-only
+		mkdir old/new; chmod 0 old/new old/below old
+		test $(id -u) = 0 || chmod 700 closed`}
+	result, err := (&Method{Scope: []string{dir}, RollBack: true}).Run(t.Context(), cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := result.Close(); err != nil || result.ExitCode != 0 {
+		t.Errorf("exit status %d, %v", result.ExitCode, err)
+	}
+	if after := look(); after != before {
+		t.Errorf("was\n%s\nis\n%s", before, after)
+	}
+	isEmpty(t, cmd.Staging)
+	if os.Geteuid() != 0 {
+		sh(`chmod 700 "$1/closed"; test $(cat "$1/closed/f") = 3`)
+	}
 }
 
 // What of the scope is not there before the run is seen to come, from the first name
