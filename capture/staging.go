@@ -93,3 +93,21 @@ func (a Above) Removing(path string, remove func() error) error {
 	}
 	return nil
 }
+
+// RemoveTree removes a directory and all in it, also below a directory that not even its
+// owner may write to.
+func RemoveTree(dir string) error {
+	err := os.RemoveAll(dir)
+	if errors.Is(err, fs.ErrPermission) {
+		err = errors.Join(filepath.WalkDir(dir, makeWritable), os.RemoveAll(dir))
+	}
+	return err
+}
+
+// makeWritable is for WalkDir, which reads a directory after this was called.
+func makeWritable(name string, d fs.DirEntry, err error) error {
+	if err != nil || !d.IsDir() {
+		return err
+	}
+	return os.Chmod(name, 0o700)
+}

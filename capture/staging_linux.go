@@ -89,7 +89,7 @@ func SweepStaging(dir, prefix string) error {
 		return err
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrPermission) { // a directory may let us make names, and not read them
 		return err
 	}
 	for _, e := range entries {
@@ -123,5 +123,5 @@ func removeDead(name string) error {
 	if int(st.Uid) != os.Geteuid() || st.Mode&0o7777 != 0o700 || unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return nil
 	}
-	return os.RemoveAll(name)
+	return RemoveTree(name)
 }

@@ -60,7 +60,8 @@ func sayRollBack(stderr io.Writer, what string) {
 	fmt.Fprintln(stderr, `hint: if this is killed, "sandbox-install recover" puts it back`)
 }
 
-// recoverRuns rolls back the runs on the live system that were killed.
+// recoverRuns rolls back the runs on the live system that were killed, and removes the
+// roots that such runs unpacked.
 func recoverRuns(ctx context.Context, stdio *stdio, staging string) error {
 	roots, err := hashdiff.Recover(ctx, staging)
 	for _, root := range roots {
@@ -70,5 +71,5 @@ func recoverRuns(ctx context.Context, stdio *stdio, staging string) error {
 	for _, journal := range journals {
 		fmt.Fprintf(stdio.err, "sandbox-install: rolled back a killed run by its journal %s\n", journal)
 	}
-	return errors.Join(err, traceErr)
+	return errors.Join(err, traceErr, sweepRoots(staging))
 }

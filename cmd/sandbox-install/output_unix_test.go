@@ -9,36 +9,8 @@ import (
 	"testing"
 
 	"github.com/sandbox-install/sandbox-install/capture"
-	"github.com/sandbox-install/sandbox-install/internal/need"
 	"github.com/sandbox-install/sandbox-install/plist"
 )
-
-// TestRemoveRoot: an unpacked root may have directories that their owner may not
-// write to; that is in the way of an ordinary user only.
-func TestRemoveRoot(t *testing.T) {
-	if os.Geteuid() == 0 {
-		need.Lacks(t, "user", "root may write anywhere")
-	}
-	dir := filepath.Join(t.TempDir(), "root")
-	closed := filepath.Join(dir, "a/b")
-	if err := os.MkdirAll(closed, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(closed, "f"), nil, 0o400); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{closed, filepath.Dir(closed)} {
-		if err := os.Chmod(name, 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := (&rootFS{scratch: dir}).remove(); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Lstat(dir); err == nil {
-		t.Error("still there")
-	}
-}
 
 // TestUmask: what is written is as private as the user wants it.
 func TestUmask(t *testing.T) {

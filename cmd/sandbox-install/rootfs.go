@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,17 +12,22 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/sandbox-install/sandbox-install/capture"
 	"github.com/sandbox-install/sandbox-install/tarball"
 )
 
 // A rootFS is the file system the command runs in.
 type rootFS struct {
-	dir     string // absolute; "" is the host's own
-	scratch string // to be removed afterwards; "" if there is nothing to remove
+	dir     string   // absolute; "" is the host's own
+	scratch *os.File // the locked directory that is removed afterwards; nil if there is none
+	above   capture.Above
 }
 
+// scratchPrefix begins the name of every directory that an archive is unpacked in.
+const scratchPrefix = "sandbox-install-root-"
+
 // openRoot makes --root usable: a directory as it is, an archive unpacked into a
-// scratch directory below staging.
+// scratch directory below staging. Those of runs that were killed go first.
 func openRoot(ctx context.Context, name, staging string) (*rootFS, error) {
 	if name == "" {
 		return &rootFS{}, nil
@@ -37,39 +43,53 @@ func openRoot(ctx context.Context, name, staging string) (*rootFS, error) {
 	if st.IsDir() {
 		return &rootFS{dir: abs}, nil
 	}
-	if staging == "" {
-		staging = "/var/tmp" // file-hierarchy(7): large and long-lived
-	}
-	scratch, err := os.MkdirTemp(staging, "sandbox-install-root-")
-	if err != nil {
+	if staging, err = scratchPlace(staging); err != nil {
 		return nil, err
 	}
-	root := &rootFS{dir: scratch, scratch: scratch}
-	if err := unpackRoot(ctx, abs, scratch); err != nil {
+	if err := capture.SweepStaging(staging, scratchPrefix); err != nil {
+		return nil, err
+	}
+	root := &rootFS{}
+	if root.scratch, root.above, err = capture.LockedStaging(staging, scratchPrefix); err != nil {
+		return nil, err
+	}
+	// In a directory of its own: an archive gives its root another mode, and another owner.
+	root.dir = filepath.Join(root.scratch.Name(), "root")
+	if err = errors.Join(os.Mkdir(root.dir, 0o755), os.Chmod(root.dir, 0o755)); err == nil { // whatever the umask
+		err = unpackRoot(ctx, abs, root.dir)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("--root %s: %w", name, err), root.remove())
 	}
 	return root, nil
 }
 
-// remove takes the scratch directory away; it may be called again.
-func (r *rootFS) remove() error {
-	if r.scratch == "" {
+// scratchPlace is the directory that archives are unpacked below.
+func scratchPlace(staging string) (string, error) {
+	return filepath.Abs(cmp.Or(staging, "/var/tmp")) // file-hierarchy(7): large and long-lived
+}
+
+// sweepRoots removes the unpacked archives of runs that were killed.
+func sweepRoots(staging string) error {
+	place, err := scratchPlace(staging)
+	if err == nil {
+		err = capture.SweepStaging(place, scratchPrefix)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	err := os.RemoveAll(r.scratch)
-	if errors.Is(err, fs.ErrPermission) { // below a directory that not even its owner may write to
-		err = errors.Join(filepath.WalkDir(r.scratch, makeWritable), os.RemoveAll(r.scratch))
-	}
-	r.scratch = ""
 	return err
 }
 
-// makeWritable is for WalkDir, which reads a directory after this was called.
-func makeWritable(name string, d fs.DirEntry, err error) error {
-	if err != nil || !d.IsDir() {
-		return err
+// remove takes the scratch directory away; it may be called again.
+func (r *rootFS) remove() error {
+	if r.scratch == nil {
+		return nil
 	}
-	return os.Chmod(name, 0o700)
+	scratch := r.scratch
+	r.scratch = nil
+	err := r.above.Removing(scratch.Name(), func() error { return capture.RemoveTree(scratch.Name()) })
+	return errors.Join(err, scratch.Close())
 }
 
 // unpackRoot unpacks an archive of a whole system with tar(1), which knows every

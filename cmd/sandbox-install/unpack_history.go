@@ -209,7 +209,8 @@ func recoverCommand(stdio *stdio) *cobra.Command {
 		Long: `Recover finishes or takes back what an interrupted unpack left in the root. It also
 rolls back killed runs on the live system: by seccomp, what their journals tell of; by
 hashdiff, if begun with --roll-back, everything in their scope
-becomes what it was before, whoever changed it since.`,
+becomes what it was before, whoever changed it since. The archives that killed runs
+unpacked for --root are removed.`,
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return errors.Join(recoverRuns(cmd.Context(), stdio, staging), f.with(func(r *unpack.Root) error {
