@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/sandbox-install/sandbox-install/plist"
 )
@@ -21,19 +22,24 @@ import (
 // them it searches the trees named in the arguments.
 //
 // Candidates are chosen by suffix (not the single files); whether they are
-// images only their content says, see [Skip]. Their order is that of
-// plist.ComparePaths. Missing are the advertised paths that are not there.
-func Discover(root *Root, o Search) (files []File, missing []string, err error) {
+// images only their content says, see [Skip].
+func Discover(root *Root, o Search) (*Discovered, error) {
 	d := &discovery{root: root, search: o, found: make(map[string]bool)}
-	err = d.run()
-	if err != nil {
-		return nil, nil, fmt.Errorf("discover images: %w", err)
+	if err := d.run(); err != nil {
+		return nil, fmt.Errorf("discover images: %w", err)
 	}
 	for name := range d.found {
-		files = append(files, root.FileAt(name))
+		d.Files = append(d.Files, root.FileAt(name))
 	}
-	slices.SortFunc(files, func(a, b File) int { return plist.ComparePaths(a.Path, b.Path) })
-	return files, d.missing, nil
+	slices.SortFunc(d.Files, func(a, b File) int { return plist.ComparePaths(a.Path, b.Path) })
+	return &d.Discovered, nil
+}
+
+// Discovered is what Discover finds.
+type Discovered struct {
+	Files   []File   // in the order of plist.ComparePaths
+	Missing []string // advertised paths that are not there
+	Unread  []error  // what could not be looked at, each with its path; the rest was
 }
 
 // A Search says what to discover.
@@ -44,10 +50,10 @@ type Search struct {
 }
 
 type discovery struct {
-	root    *Root
-	search  Search
-	found   map[string]bool // by path
-	missing []string
+	root   *Root
+	search Search
+	found  map[string]bool // by path
+	Discovered
 }
 
 func (d *discovery) run() error {
@@ -84,8 +90,11 @@ func (d *discovery) run() error {
 // advertised returns the lines of all files in a directory.
 func (d *discovery) advertised(dir string) ([]string, error) {
 	entries, err := fs.ReadDir(d.root.FS(), dir)
+	if isMissing(err) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil, ignoreMissing(err)
+		return nil, err
 	}
 	var lines []string
 	for _, e := range entries {
@@ -125,6 +134,12 @@ func ignoreMissing(err error) error {
 	return err
 }
 
+// isMissing reports whether an error says that there is no file of a path; a name that
+// it is below may be that of a file.
+func isMissing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
+
 // addFiles adds single files, whatever their suffix.
 func (d *discovery) addFiles(names []string) error {
 	for _, name := range names {
@@ -132,25 +147,22 @@ func (d *discovery) addFiles(names []string) error {
 		if err != nil {
 			return err
 		}
-		if err := d.add(f.Path, name); err != nil {
-			return err
-		}
+		d.add(f.Path, name)
 	}
 	return nil
 }
 
 // add adds a path if there is a regular file.
-func (d *discovery) add(file, advertised string) error {
+func (d *discovery) add(file, advertised string) {
 	info, err := d.root.Lstat(file)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		d.missing = append(d.missing, advertised)
+	case isMissing(err):
+		d.Missing = append(d.Missing, advertised)
 	case err != nil:
-		return err
+		d.Unread = append(d.Unread, err)
 	case info.Mode().IsRegular():
 		d.found[file] = true
 	}
-	return nil
 }
 
 // addPackages adds the files of Cygwin's installed packages: /etc/setup has a
@@ -170,9 +182,7 @@ func (d *discovery) addPackages() error {
 			if err != nil || !wanted(f.Path, d.search.Programs) {
 				continue // a directory ends with a slash
 			}
-			if err := d.add(f.Path, "/"+name); err != nil {
-				return err
-			}
+			d.add(f.Path, "/"+name)
 		}
 	}
 	return nil
@@ -191,7 +201,8 @@ func (d *discovery) readPackage(list string) ([]string, error) {
 	return readLines(z)
 }
 
-// walk adds the wanted files below a directory, without following symbolic links.
+// walk adds the wanted files below a directory, without following symbolic links. What
+// goes while it walks was not there.
 func (d *discovery) walk(tree string) error {
 	f := File{Path: "."}
 	if clean := path.Clean(tree); clean != "/" {
@@ -201,14 +212,15 @@ func (d *discovery) walk(tree string) error {
 		}
 	}
 	return fs.WalkDir(d.root.FS(), f.Path, func(name string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) && name == f.Path {
-			d.missing = append(d.missing, tree)
-			return nil
-		}
-		if err == nil && e.Type().IsRegular() && wanted(name, d.search.Programs) {
+		switch {
+		case isMissing(err) && name == f.Path:
+			d.Missing = append(d.Missing, tree)
+		case err != nil && !isMissing(err):
+			d.Unread = append(d.Unread, err)
+		case err == nil && e.Type().IsRegular() && wanted(name, d.search.Programs):
 			d.found[name] = true
 		}
-		return err
+		return nil
 	})
 }
 

@@ -3,11 +3,15 @@ package rebase
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // TestDiscover lays out a Cygwin root as another system sees it.
@@ -52,12 +56,13 @@ func TestDiscover(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			files, missing, err := Discover(b.root, tt.search)
-			if err != nil {
-				t.Fatal(err)
+			d, err := Discover(b.root, tt.search)
+			if err != nil || len(d.Unread) > 0 {
+				t.Fatal(d, err)
 			}
+			missing := d.Missing
 			var names []string
-			for _, f := range files {
+			for _, f := range d.Files {
 				names = append(names, f.Name)
 			}
 			slices.Sort(names)
@@ -75,8 +80,57 @@ func TestDiscover(t *testing.T) {
 func TestDiscoverStaysInRoot(t *testing.T) {
 	b := newBed(t)
 	b.writeFile("/var/lib/rebase/localfile.d/mine", []byte("/../etc/passwd\nrelative\n"))
-	if files, _, err := Discover(b.root, Search{Advertised: true}); err == nil {
-		t.Errorf("got %v", files)
+	if d, err := Discover(b.root, Search{Advertised: true}); err == nil {
+		t.Errorf("got %v", d.Files)
+	}
+}
+
+// TestDiscoverOdd: what is advertised below a file is missing, what can not be looked at is
+// told, and the rest is found.
+func TestDiscoverOdd(t *testing.T) {
+	b := newBed(t)
+	for _, name := range []string{"/opt/m/a.dll", "/opt/m/z.dll", "/opt/file", "/out/x.dll"} {
+		b.writeFile(name, nil)
+	}
+	if err := os.Symlink("/", filepath.Join(b.dir, "opt/away")); err != nil {
+		t.Fatal(err)
+	}
+	b.writeFile("/var/lib/rebase/localpath.d/mine", []byte("/opt/file/below\n/opt/m\n/opt/away/out\n"))
+	b.writeFile("/var/lib/rebase/localfile.d/mine", []byte("/opt/file/x.dll\n/opt/away/x.dll\n/out/x.dll\n"))
+	b.writeFile("/var/lib/dynfile.d", nil)
+	d, err := Discover(b.root, Search{Advertised: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(d.Files), "[{/opt/m/a.dll opt/m/a.dll} {/opt/m/z.dll opt/m/z.dll} {/out/x.dll out/x.dll}]"; got != want {
+		t.Errorf("found %s, want %s", got, want)
+	}
+	if want := []string{"/opt/file/x.dll", "/opt/file/below"}; !slices.Equal(d.Missing, want) || len(d.Unread) != 2 {
+		t.Errorf("missing %q, unread %q", d.Missing, d.Unread)
+	}
+}
+
+// TestDiscoverMeanwhile: what goes while a tree is walked does not end the walk.
+func TestDiscoverMeanwhile(t *testing.T) {
+	b := newBed(t)
+	b.writeFile("/opt/z.dll", nil)
+	end := time.Now().Add(300 * time.Millisecond)
+	var others sync.WaitGroup
+	others.Go(func() {
+		for i := 0; time.Now().Before(end); i++ {
+			dir := filepath.Join(b.dir, "opt/d"+strconv.Itoa(i%16))
+			os.MkdirAll(dir+"/a/b", 0o700) //nolint:errcheck // it may be there
+			os.RemoveAll(dir)              //nolint:errcheck // it is made again
+			os.WriteFile(dir, nil, 0o600)  //nolint:errcheck // in its place
+			os.Remove(dir)                 //nolint:errcheck // it may be a directory
+		}
+	})
+	defer others.Wait()
+	for time.Now().Before(end) {
+		d, err := Discover(b.root, Search{Trees: []string{"/opt"}})
+		if err != nil || len(d.Files) != 1 || len(d.Unread) > 0 {
+			t.Fatalf("%+v, %v", d, err)
+		}
 	}
 }
 

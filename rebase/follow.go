@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"syscall"
 
 	"github.com/sandbox-install/sandbox-install/plist"
 )
@@ -47,7 +46,7 @@ func Follow(ctx context.Context, root *Root, files []File, db *Database, respect
 // image.
 func isUnreadable(err error) bool {
 	var path *fs.PathError
-	return errors.As(err, &path) && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR)
+	return errors.As(err, &path) && !isMissing(err)
 }
 
 // Touched returns the files of some lists that Follow is to look at: those that

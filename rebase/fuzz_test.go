@@ -129,10 +129,11 @@ func FuzzDiscover(f *testing.F) {
 		b.writeFile("/var/lib/rebase/localpath.d/mine", paths)
 		b.writeFile("/var/lib/localfile.d/mine", files)
 		b.writeFile("/etc/setup/a.lst.gz", list)
-		found, _, err := Discover(b.root, Search{Advertised: true})
+		d, err := Discover(b.root, Search{Advertised: true})
 		if err != nil {
 			return
 		}
+		found := d.Files
 		for i, file := range found {
 			if info, err := b.root.Lstat(file.Path); err != nil || !info.Mode().IsRegular() {
 				t.Errorf("%+v: %v", file, err)

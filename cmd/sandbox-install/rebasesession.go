@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/sandbox-install/sandbox-install/rebase"
 )
@@ -200,14 +201,17 @@ func (s *rebaseSession) files(args []string) ([]rebase.File, error) {
 			files = append(files, f)
 		}
 	}
-	found, missing, err := rebase.Discover(s.root, search)
+	found, err := rebase.Discover(s.root, search)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range missing {
+	for _, name := range found.Missing {
 		s.notes = append(s.notes, name+": advertised, but not there")
 	}
-	return append(files, found...), nil
+	for _, err := range found.Unread {
+		s.notes = append(s.notes, "not searched: "+err.Error())
+	}
+	return append(files, found.Files...), nil
 }
 
 func (s *rebaseSession) listed() ([]string, error) {
@@ -260,7 +264,7 @@ func (s *rebaseSession) missing() ([]string, error) {
 	}
 	var names []string
 	for _, f := range files {
-		if _, err := s.root.Lstat(f.Path); errors.Is(err, fs.ErrNotExist) {
+		if _, err := s.root.Lstat(f.Path); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 			names = append(names, f.Name)
 		} else if err != nil {
 			return nil, err
