@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
@@ -52,7 +53,11 @@ type journal struct {
 	wait      bool // for the disk, before the next change
 }
 
-const journalPrefix = "sandbox-install-trace-"
+// The names of journals, and of what is to be one.
+const (
+	journalPrefix = "sandbox-install-trace-"
+	unbornPrefix  = "sandbox-install-new-trace-"
+)
 
 // defaultStaging outlives a reboot (file-hierarchy(7)).
 func defaultStaging(dir string) string {
@@ -73,41 +78,71 @@ func newJournal(dir string) (*journal, error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, err
 	}
-	path, above, err := capture.MkdirStaging(dir, journalPrefix)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Symlink(above.String(), filepath.Join(path, "above")); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(path))
-	}
-	for _, sub := range []string{"log", "kept", "after", "spare"} {
-		if err := os.Mkdir(filepath.Join(path, sub), 0o700); err != nil {
-			return nil, errors.Join(err, os.RemoveAll(path))
-		}
-	}
-	j, err := openJournal(path)
+	j, err := makeJournal(dir)
 	if err == nil {
 		err = j.addSpares()
 	}
 	if err == nil {
-		err = syncDirs(path, dir)
+		err = syncDirs(j.path, dir)
+	}
+	if err != nil && j != nil {
+		err = errors.Join(err, j.close(), os.RemoveAll(j.path))
+	}
+	return j, err
+}
+
+// makeJournal makes a journal under another name: by its own, which it gets when it is
+// locked, others could take it for that of a killed run.
+func makeJournal(dir string) (j *journal, err error) {
+	if err := capture.SweepStaging(dir, unbornPrefix); err != nil {
+		return nil, err
+	}
+	unborn, above, err := capture.LockedStaging(dir, unbornPrefix)
+	if err != nil {
+		return nil, err
+	}
+	defer unborn.Close() //nolint:errcheck // only its lock was of use
+	for _, sub := range []string{"log", "kept", "after", "spare"} {
+		if err == nil {
+			err = os.Mkdir(filepath.Join(unborn.Name(), sub), 0o700)
+		}
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(unborn.Name(), "lock"), nil, 0o600)
+	}
+	if err == nil {
+		j, err = openJournal(unborn.Name())
 	}
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(path))
+		return nil, errors.Join(err, os.RemoveAll(unborn.Name()))
 	}
-	return j, nil
+	path := filepath.Join(dir, journalPrefix+rand.Text())
+	if err := os.Rename(j.path, path); err != nil {
+		return nil, errors.Join(err, j.close(), os.RemoveAll(j.path))
+	}
+	j.path = path
+	st, err := os.Stat(dir)
+	if err == nil {
+		above.Made = st.ModTime()
+		err = os.Symlink(above.String(), filepath.Join(path, "above"))
+	}
+	return j, err
 }
 
 // errAlive says that the run of a journal is not over.
 var errAlive = errors.New("in use by another process")
 
 // openJournal opens and locks a journal.
-func openJournal(path string) (j *journal, err error) {
+func openJournal(path string) (*journal, error) { return lockJournal(path, unix.LOCK_EX) }
+
+// lockJournal opens and locks a journal, for this process alone or to look whether any
+// other has it.
+func lockJournal(path string, how int) (j *journal, err error) {
 	j = &journal{path: path, rooms: make(map[uint64]*room), devices: make(map[uint64]uint64)}
-	if j.lock, err = os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+	if j.lock, err = os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR, 0); err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(j.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := unix.Flock(int(j.lock.Fd()), how|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(errAlive, j.lock.Close())
 	}
 	if j.log, err = os.Open(filepath.Join(path, "log")); err == nil {
@@ -163,7 +198,7 @@ func (j *journal) remove() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	return errors.Join(err, j.close(), removeJournal(j.path))
+	return errors.Join(err, removeJournal(j.path), j.close())
 }
 
 // removeJournal removes what is left of a journal when it is none any more.

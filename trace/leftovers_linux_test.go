@@ -169,3 +169,40 @@ func TestSearchWaitsForNoServer(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Runs that begin at the same moment, and recoveries beside them, take none for dead.
+func TestBeginTogether(t *testing.T) {
+	staging := t.TempDir()
+	ended := make(chan error)
+	const together = 8
+	for range together {
+		begin := func() error {
+			for range 30 {
+				if err := refuseUnfinished(staging); err != nil {
+					return err
+				}
+				j, err := newJournal(staging)
+				if err != nil {
+					return err
+				}
+				done, err := Recover(t.Context(), staging)
+				if _, gone := os.Stat(filepath.Join(j.path, "log")); err != nil || gone != nil || len(done) > 0 {
+					return errors.Join(fmt.Errorf("recovered %q", done), err, gone)
+				}
+				if err := j.remove(); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		go func() { ended <- begin() }()
+	}
+	for range together {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	if left, err := os.ReadDir(staging); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}

@@ -230,7 +230,7 @@ func refuseUnfinished(dir string) error {
 		return err
 	}
 	for _, path := range found {
-		j, err := openJournal(path)
+		j, err := lockJournal(path, unix.LOCK_SH) // others that look, too, are not to take it for alive
 		switch {
 		case errors.Is(err, errAlive), errors.Is(err, os.ErrNotExist): // or rolled back
 			continue

@@ -56,7 +56,9 @@ func (p *Plan) dropped() []uintptr {
 	return append([]uintptr{unix.CAP_NET_ADMIN}, hostCapabilities...)
 }
 
-// dropCapabilities takes capabilities from this thread, and from what it executes.
+// dropCapabilities takes capabilities from this thread, and from what it executes. Without
+// CAP_SETPCAP the bounding set stays, which gives them to no program but root's that may
+// gain privileges.
 //
 // Preconditions: the goroutine is locked to its thread.
 func (o *order) dropCapabilities() error {
@@ -67,7 +69,8 @@ func (o *order) dropCapabilities() error {
 	}
 	for _, c := range o.Plan.dropped() {
 		// EINVAL: a capability that this kernel does not have yet.
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && err != unix.EINVAL {
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+		if err != nil && err != unix.EINVAL && (err != unix.EPERM || !o.Plan.Bare) {
 			return fmt.Errorf("drop capability %d from the bounding set: %w", c, err)
 		}
 		word, keep := &data[c/32], ^(uint32(1) << (c % 32))

@@ -305,7 +305,13 @@ func (o *order) startWeaker() (pid int, err error) {
 // Preconditions: the goroutine is locked to its thread.
 func (o *order) weaken() error {
 	if o.Plan.Bare {
-		return o.loadFilters()
+		if err := o.loadFilters(); err != nil {
+			return err
+		}
+		if err := o.dropCapabilities(); err != nil {
+			return &StepError{"drop capabilities", err}
+		}
+		return nil
 	}
 	if !o.Plan.HostSockets {
 		if err := scopeSockets(); err != nil {

@@ -23,7 +23,8 @@ func (v *view) isDevice(x *target) bool {
 }
 
 // target stages the file of a path, or of the descriptor if there is no path. What is
-// not to be done by us has another outcome.
+// not to be done by us has another outcome. What is the machine's stays as it is, and who
+// is root to himself is told that he could change it.
 func (t *thread) target(dir, name int, flags uint64) (*target, outcome) {
 	if name == noFD || t.isEmpty(name, flags) {
 		return t.targetOf(t.fd(dir))
@@ -32,10 +33,12 @@ func (t *thread) target(dir, name int, flags uint64) (*target, outcome) {
 	if err != nil {
 		return nil, fail(err)
 	}
-	if isLive(p.path) {
-		if isMagic(p.path) {
-			return t.targetAt(p.path)
-		}
+	switch {
+	case isMagic(p.path):
+		return t.targetAt(p.path)
+	case isMachine(p.path):
+		return nil, answer(0)
+	case isLive(p.path):
 		return nil, t.lead(name, &p)
 	}
 	if err := t.stage(&p, true); err != nil {
@@ -60,6 +63,8 @@ func (t *thread) targetAt(link string) (*target, outcome) {
 	switch {
 	case t.inside(text) != text:
 		return x, pass
+	case isMachine(text):
+		return nil, answer(0)
 	case !strings.HasPrefix(text, "/"), isLive(text):
 		return nil, pass
 	}

@@ -40,6 +40,8 @@ func (t *thread) newName(dir, name int) (place, error) {
 		return p, err
 	case p.exists():
 		return p, unix.EEXIST
+	case isMachine(p.path):
+		return p, unix.EROFS
 	case isLive(p.path):
 		return p, errLive
 	case strings.Trim(text, "/") == "":
@@ -109,8 +111,11 @@ func (t *thread) symlink(target, dir, name int) outcome {
 // among has the kernel do a call with two paths where nothing is staged. POSIX
 // semaphores are made so, in /dev/shm.
 func (t *thread) among(from, to *place) outcome {
-	if !isLive(from.path) || !isLive(to.path) || from.other || to.other {
+	switch {
+	case !isLive(from.path) || !isLive(to.path) || from.other || to.other:
 		return fail(unix.EXDEV)
+	case isMachine(from.path) || isMachine(to.path):
+		return fail(unix.EROFS)
 	}
 	return pass
 }
@@ -174,6 +179,8 @@ func (t *thread) unlink(dir, name int, flags uint64) outcome {
 	switch {
 	case !p.exists():
 		return fail(unix.ENOENT)
+	case isMachine(p.path):
+		return fail(unix.EROFS)
 	case isLive(p.path):
 		return t.lead(name, &p)
 	case flags&unix.AT_REMOVEDIR == 0 && isDir:

@@ -10,8 +10,9 @@ import (
 )
 
 // answers are calls that the filter itself answers, most with an error: those that
-// change files by ways that no path tells, and newer spellings of others, without
-// which programs do. Who asks for his ids is told that he is root.
+// change files by ways that no path tells, or the machine, and newer spellings of others,
+// without which programs do. (What changes the machine by another capability than
+// CAP_SYS_ADMIN, [sandbox.Plan] takes from the command.) Who asks for his ids is told that he is root.
 var answers = map[uint64]unix.Errno{
 	unix.SYS_GETUID: 0, unix.SYS_GETEUID: 0, unix.SYS_GETGID: 0, unix.SYS_GETEGID: 0,
 
@@ -20,7 +21,8 @@ var answers = map[uint64]unix.Errno{
 	unix.SYS_FSOPEN: unix.EPERM, unix.SYS_FSPICK: unix.EPERM, unix.SYS_MOUNT_SETATTR: unix.EPERM, unix.SYS_OPEN_TREE_ATTR: unix.EPERM,
 	unix.SYS_OPEN_BY_HANDLE_AT: unix.EPERM, unix.SYS_FANOTIFY_MARK: unix.EPERM, unix.SYS_ACCT: unix.EPERM,
 	unix.SYS_SWAPON: unix.EPERM, unix.SYS_SWAPOFF: unix.EPERM, unix.SYS_QUOTACTL: unix.EPERM, unix.SYS_QUOTACTL_FD: unix.EPERM,
-	unix.SYS_SETGROUPS: unix.EPERM, unix.SYS_BPF: unix.EPERM,
+	unix.SYS_SETGROUPS: unix.EPERM, unix.SYS_BPF: unix.EPERM, unix.SYS_FSMOUNT: unix.EPERM, unix.SYS_NFSSERVCTL: unix.EPERM,
+	unix.SYS_SETHOSTNAME: unix.EPERM, unix.SYS_SETDOMAINNAME: unix.EPERM, unix.SYS_VHANGUP: unix.EPERM,
 
 	unix.SYS_NAME_TO_HANDLE_AT: unix.EOPNOTSUPP,
 

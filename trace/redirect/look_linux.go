@@ -290,6 +290,11 @@ func (t *thread) open(dir, name int, flags uint64) outcome {
 	switch {
 	case err != nil:
 		return fail(err)
+	case isMachine(p.path) && !has(unix.O_PATH) && (flags&(unix.O_ACCMODE|unix.O_TRUNC) != 0 || create && !p.exists()):
+		if p.is(unix.S_IFCHR) || p.is(unix.S_IFIFO) {
+			return t.lead(name, &p)
+		}
+		return fail(unix.EROFS)
 	case isLive(p.path), has(unix.O_PATH) && p.exists():
 		return t.lead(name, &p)
 	case !p.exists() && !create:

@@ -21,6 +21,10 @@ func TestMain(m *testing.M) {
 		disturbMain(text)
 		return
 	}
+	if os.Getenv(machineVariable) != "" {
+		machineMain()
+		return
+	}
 	need.OwnMounts()
 	os.Exit(m.Run())
 }

@@ -69,13 +69,28 @@ func newView(dir string) (*view, error) {
 // live are the directories that are no place for files.
 var live = []string{"/proc", "/dev", "/sys"}
 
-func isLive(name string) bool {
-	for _, dir := range live {
+func isLive(name string) bool { return within(name, live...) }
+
+func within(name string, dirs ...string) bool {
+	for _, dir := range dirs {
 		if name == dir || strings.HasPrefix(name, dir+"/") {
 			return true
 		}
 	}
 	return false
+}
+
+// isMachine reports whether a path is live and of the machine: not of processes, and no
+// place where every user may make names.
+func isMachine(name string) bool {
+	process, isProc := strings.CutPrefix(name, "/proc/")
+	switch {
+	case isProc && process != "" && process[0] >= '1' && process[0] <= '9':
+		return false
+	case within(name, "/dev/shm", "/dev/mqueue", "/dev/pts"):
+		return false
+	}
+	return isLive(name)
 }
 
 // staged is where the staging tree has, or would have, a path of the view.
