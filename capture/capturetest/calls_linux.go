@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -242,6 +243,24 @@ func stale(path, text string) Verb {
 			err = fmt.Errorf("the descriptor reads %q", buf[:n])
 		}
 		return err
+	})
+}
+
+// quiet wants reading by O_NOATIME, from the disk, to leave no access time.
+func quiet(path string) Verb {
+	return opened(path, unix.O_RDONLY|unix.O_NOATIME, func(fd int) error {
+		if err := errors.Join(Touch(path, old)(), unix.Fdatasync(fd), unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED)); err != nil {
+			return err
+		}
+		var st unix.Stat_t
+		_, err := unix.Read(fd, make([]byte, 10))
+		if err := errors.Join(err, unix.Fstat(fd, &st)); err != nil {
+			return err
+		}
+		if read := time.Unix(st.Atim.Unix()); !read.Equal(old) {
+			return fmt.Errorf("%s has the access time %v", path, read)
+		}
+		return nil
 	})
 }
 

@@ -88,6 +88,10 @@ var callScenes = []Scene{
 		Except: map[string]string{"redirect": "what was open before the first change stays what it was"},
 	},
 	{
+		Name: "read without an access time",
+		Run:  []Verb{Write("a", "1"), quiet("a")},
+	},
+	{
 		Name:   "a fifo between processes",
 		Before: []Verb{Mkfifo("p")},
 		Run:    []Verb{Same("p", rendezvous("p", "word"))},

@@ -53,35 +53,39 @@ func (u *Union) Access(<-chan struct{}, *gofuse.AccessIn) gofuse.Status { return
 //
 // Preconditions: tree is held, or shared.
 func (u *Union) file(o *object, do func(fd int) error) error {
-	open := func() (fd int, err error) {
-		flags := unix.O_RDONLY | unix.O_CLOEXEC
-		if o.upper != nil || o.orphan >= 0 {
-			flags = unix.O_RDWR | unix.O_CLOEXEC
-		}
-		err = u.to(o, func(dir int, name string, nofollow int) (err error) {
-			if nofollow != 0 {
-				flags |= unix.O_NOFOLLOW
-			}
-			fd, err = unix.Openat(dir, name, flags, 0)
-			return err
-		})
-		return fd, err
-	}
 	if o.typ != unix.S_IFREG {
 		return unix.EINVAL
+	}
+	open := func() (int, error) {
+		if o.upper == nil && o.orphan < 0 {
+			return u.open(o, unix.O_RDONLY)
+		}
+		return u.open(o, unix.O_RDWR)
 	}
 	return u.files.use(o, open, do)
 }
 
+// open opens a regular file.
+func (u *Union) open(o *object, flags int) (fd int, err error) {
+	err = u.to(o, func(dir int, name string, nofollow int) (err error) {
+		if nofollow != 0 {
+			flags |= unix.O_NOFOLLOW
+		}
+		fd, err = unix.Openat(dir, name, flags|unix.O_CLOEXEC, 0)
+		return err
+	})
+	return fd, err
+}
+
 // reading calls do with the descriptor of a file to be read.
-func (u *Union) reading(id uint64, do func(fd int) error) gofuse.Status {
+func (u *Union) reading(id uint64, do func(o *object, fd int) error) gofuse.Status {
 	u.tree.RLock()
 	defer u.tree.RUnlock()
 	o := u.object(id)
 	if o == nil {
 		return stale
 	}
-	return status(u.file(o, do))
+	return status(u.file(o, func(fd int) error { return do(o, fd) }))
 }
 
 // writing calls do with the descriptor of a file that is to be changed, and copies it
@@ -115,10 +119,16 @@ func (u *Union) writing(id uint64, flags uint32, do func(o *object, fd int) erro
 	}
 }
 
-// Read reads content.
+// Read reads content. It leaves an access time if the reader's descriptor would.
 func (u *Union) Read(_ <-chan struct{}, in *gofuse.ReadIn, buf []byte) (gofuse.ReadResult, gofuse.Status) {
 	n := 0
-	status := u.reading(in.NodeId, func(fd int) (err error) {
+	status := u.reading(in.NodeId, func(o *object, fd int) (err error) {
+		if in.Flags&unix.O_NOATIME != 0 && (o.upper != nil || o.orphan >= 0) { // lower directories are mounted without
+			if fd, err = u.open(o, unix.O_RDONLY|unix.O_NOATIME); err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+		}
 		for {
 			n, err = unix.Pread(fd, buf, int64(in.Offset)) // fewer at the end of a file only
 			if err != unix.EINTR {
@@ -207,7 +217,7 @@ func (u *Union) Fallocate(_ <-chan struct{}, in *gofuse.FallocateIn) gofuse.Stat
 
 // Lseek finds data and holes.
 func (u *Union) Lseek(_ <-chan struct{}, in *gofuse.LseekIn, out *gofuse.LseekOut) gofuse.Status {
-	return u.reading(in.NodeId, func(fd int) error {
+	return u.reading(in.NodeId, func(_ *object, fd int) error {
 		at, err := unix.Seek(fd, int64(in.Offset), int(in.Whence))
 		out.Offset = uint64(at)
 		return err
