@@ -267,6 +267,21 @@ var metadataScenes = []Scene{
 		Except: map[string]string{"rootless, one id": noInherit, "fuse, user, one id": noInherit},
 	},
 	{
+		Name:   "set-id programs written by root", // who keeps the bits, unlike anybody else
+		Before: []Verb{Write("a", "1"), Chmod("a", 0o6755), Write("b", "1"), Chmod("b", 0o4755), Write("c", "1"), Chmod("c", 0o2755)},
+		Run: []Verb{
+			Write("a", "2"), Append("b", "2"), Truncate("c", 5),
+			Write("n", "1"), Chmod("n", 0o4755), Append("n", "2"), Write("m", "1"), Chmod("m", 0o4755), Chown("m", 0, 5), Append("m", "2"),
+		},
+		Except: map[string]string{"redirect": noSetID, "rootless": noSetID},
+	},
+	{
+		Name:   "set-id programs written by another user",
+		Before: []Verb{Shell("for f in a b c; do echo 1 >$f; done; chmod 6777 a; chmod 6777 b; chmod 2666 c")},
+		Run:    []Verb{As(65534, 65534, "echo 2 >>a; : >b; echo 2 >>c")},
+		Except: map[string]string{"redirect": noOthers, "rootless, one id": noOthers, "fuse, user, one id": noOthers},
+	},
+	{
 		Name:   "times",
 		Before: []Verb{Write("a", "1"), Mkdir("d"), Symlink("x", "l")},
 		Run: []Verb{

@@ -74,6 +74,7 @@ const (
 	noOthers   = "there is but one id inside, and nobody else to become"
 	noInherit  = "a group that is only believed is not inherited by what is made in its directory"
 	noOwner    = "what copies a file sees that root owns it, and not who is believed to"
+	noSetID    = "without privilege a write takes set-id bits away, as anybody's does but real root's"
 	noClosed   = "what is closed to the user outside can not be read inside"
 	noFlags    = "only real root sets these flags"
 	noHandles  = "without privilege there are no file handles (open_by_handle_at(2))"

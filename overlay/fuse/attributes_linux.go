@@ -29,16 +29,27 @@ func (u *Union) SetAttr(_ <-chan struct{}, in *gofuse.SetAttrIn, out *gofuse.Att
 	if err := u.raise(o, in.Valid&gofuse.FATTR_SIZE != 0 && in.Size == 0); err != nil {
 		return status(err)
 	}
+	const owner = gofuse.FATTR_UID | gofuse.FATTR_GID
+	kill := in.Valid&gofuse.FATTR_KILL_SUIDGID != 0 && in.Valid&gofuse.FATTR_MODE == 0
 	if in.Valid&gofuse.FATTR_SIZE != 0 {
-		if err := u.file(o, func(fd int) error { return unix.Ftruncate(fd, int64(in.Size)) }); err != nil {
+		keep := kill && in.Valid&owner == 0 && u.isRoot(&in.Caller)
+		kill = kill && !keep
+		err := u.file(o, func(fd int) error {
+			truncate := func() error { return unix.Ftruncate(fd, int64(in.Size)) }
+			if keep {
+				return keepSetID(fd, truncate)
+			}
+			return truncate()
+		})
+		if err != nil {
 			return status(err)
 		}
 	}
 	err := u.to(o, func(dir int, name string, nofollow int) error {
 		return setAttributes(dir, name, nofollow, &in.SetAttrInCommon)
 	})
-	if err == nil && in.Valid&gofuse.FATTR_KILL_SUIDGID != 0 && in.Valid&gofuse.FATTR_MODE == 0 {
-		err = u.dropSetID(o)
+	if err == nil && kill {
+		err = u.dropSetID(o, in.Caller.Gid)
 	}
 	if err != nil {
 		return status(err)
@@ -100,15 +111,35 @@ func setAttributes(dir int, name string, nofollow int, in *gofuse.SetAttrInCommo
 	return unix.UtimesNanoAt(dir, name, times, nofollow)
 }
 
+// isRoot reports whether a caller is root of a user namespace. What he writes keeps its
+// set-id bits, as what root writes; but the kernel asks the host's CAP_FSETID of him, and
+// of the union's own process.
+func (u *Union) isRoot(caller *gofuse.Caller) bool {
+	return strings.HasPrefix(u.opt.Private, "user.") && caller.Uid == 0
+}
+
+// keepSetID has a file keep the set-id bits that a change takes from it.
+func keepSetID(fd int, change func() error) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if err := change(); err != nil || st.Mode&(unix.S_ISUID|unix.S_ISGID) == 0 {
+		return err
+	}
+	return unix.Fchmod(fd, st.Mode&0o7777)
+}
+
 // dropSetID takes from a file what a write by who is no root takes: set-user-ID, and
-// set-group-ID where it is that and not mandatory locking.
-func (u *Union) dropSetID(o *object) error {
+// set-group-ID, but where nobody may execute it as that group only if it is not the
+// writer's (setattr_should_drop_sgid of fs/attr.c, Linux 6.2; of his groups we know one).
+func (u *Union) dropSetID(o *object, writer uint32) error {
 	var st unix.Statx_t
 	if err := u.stat(o, &st); err != nil {
 		return err
 	}
 	mode := uint32(st.Mode) &^ unix.S_ISUID
-	if mode&unix.S_IXGRP != 0 {
+	if mode&unix.S_IXGRP != 0 || st.Gid != writer {
 		mode &^= unix.S_ISGID
 	}
 	if mode == uint32(st.Mode) || mode&unix.S_IFMT != unix.S_IFREG {

@@ -153,16 +153,17 @@ func (u *Union) Write(_ <-chan struct{}, in *gofuse.WriteIn, data []byte) (writt
 			written = uint32(n)
 			return nil
 		}
-		if in.WriteFlags&gofuse.WRITE_CACHE != 0 { // through memory, which takes nothing
+		kill := in.WriteFlags&gofuse.WRITE_KILL_SUIDGID != 0
+		switch {
+		case in.WriteFlags&gofuse.WRITE_CACHE != 0: // through memory, which takes nothing
 			return keepPrivileges(fd, write)
+		case kill && u.isRoot(&in.Caller):
+			return keepSetID(fd, write)
 		}
-		if err := write(); err != nil {
+		if err := write(); err != nil || !kill {
 			return err
 		}
-		if in.WriteFlags&gofuse.WRITE_KILL_SUIDGID != 0 {
-			return u.dropSetID(o)
-		}
-		return nil
+		return u.dropSetID(o, in.Gid)
 	})
 	return written, status
 }
@@ -171,22 +172,10 @@ func (u *Union) Write(_ <-chan struct{}, in *gofuse.WriteIn, data []byte) (writt
 // it: bits if we are not the host's root, capabilities always.
 func keepPrivileges(fd int, write func() error) error {
 	const name = "security.capability"
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
 	var buf [64]byte // struct vfs_ns_cap_data of linux/capability.h has 24 bytes
 	n, _ := unix.Fgetxattr(fd, name, buf[:])
-	if err := write(); err != nil {
+	if err := keepSetID(fd, write); err != nil || n <= 0 {
 		return err
-	}
-	if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
-		if err := unix.Fchmod(fd, st.Mode&0o7777); err != nil {
-			return err
-		}
-	}
-	if n <= 0 {
-		return nil
 	}
 	return unix.Fsetxattr(fd, name, buf[:n], 0)
 }
