@@ -52,7 +52,8 @@ func (f flavour) rootlessBlind() []string {
 	if !f.fuse {
 		less = append(less,
 			"which names of a file that was there before are one file: when one is changed, linked or moved, it parts from the others",
-			"the rename of a directory that was there before: rename(2) fails with EXDEV, as across file systems, and so does a program that does not copy instead")
+			"the rename of a directory that was there before: rename(2) fails with EXDEV, as across file systems, and so does a program that does not copy instead",
+			"set-id bits of a file that was written after they were set: the kernel takes them, as at anybody's write but real root's")
 	}
 	return slices.Concat(blind, less)
 }

@@ -257,6 +257,21 @@ func TestUserNamesPart(t *testing.T) {
 	}
 }
 
+// The kernel takes set-id bits from what is written in a user namespace, and it is told of
+// what; but not of bits that chmod(1) took.
+func TestUserSetID(t *testing.T) {
+	s := newScene(t, script("echo 2 >>written; chmod u-s mode; cp mode new; echo 2 >>plain")...)
+	s.cmd.Staging, s.method = "", byUser{Rootless{}, "user"}
+	shell(t, s.dir, "for f in written mode plain; do echo 1 >$f; done; chmod 6755 written; chmod 4755 mode")
+	var told []string
+	for _, n := range s.run().List.Notes {
+		if name, _, found := strings.Cut(n.Text, "\" has no set-id bits"); found && n.Kind == plist.NoteLost {
+			told = append(told, strings.TrimPrefix(name, "\""+s.dir+"/"))
+		}
+	}
+	want(t, "what lost bits", told, []string{"written"})
+}
+
 // Who can not show a list of access control with another's id, says so.
 func TestUserForeignACL(t *testing.T) {
 	for _, m := range []capture.Method{Rootless{}, Fuse{}} {

@@ -267,6 +267,9 @@ func (w *walker) modified(f *finding, at place) error {
 		}
 		return nil
 	}
+	if w.layer.parts() && after.copiedUp {
+		w.noteSetID(before, after)
+	}
 	var m mark
 	if after.Mode.IsRegular() && after.Size == before.Size {
 		m |= compare
@@ -276,6 +279,19 @@ func (w *walker) modified(f *finding, at place) error {
 	}
 	w.addFile(before, after, m)
 	return nil
+}
+
+// noteSetID says that a file has lost set-id bits as by a write, since the kernel takes them
+// from what is written by anybody but the host's root.
+func (w *walker) noteSetID(before, after *file) {
+	const setID = fs.ModeSetuid | fs.ModeSetgid
+	if before.Mode == after.Mode || before.Mode&^setID != after.Mode&^setID || before.Mode&after.Mode != after.Mode || before.ModTime.Equal(after.ModTime) {
+		return
+	}
+	w.notes = append(w.notes, plist.Note{
+		Kind: plist.NoteLost,
+		Text: fmt.Sprintf("%q has no set-id bits any more: if they were not taken, but it was written, root's would be there", "/"+after.Path),
+	})
 }
 
 // addFile adds the entry of something that is there. Its before is nil unless it
