@@ -30,7 +30,7 @@ const (
 var blind = []string{
 	"what a daemon outside does when asked over the network, or over a socket without a path before Linux 6.12",
 	"what is set in the kernel, and not in a file: such settings are refused",
-	"that chattr took a flag other than i, a, A or S off an old file",
+	"that chattr took a flag other than i, a, A or S off an old file, or that what is made in an old directory inherits one",
 }
 
 // Run runs the command in the sandbox and harvests the layers.
