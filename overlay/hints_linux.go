@@ -52,12 +52,12 @@ func (s surroundings) hint(err error) string {
 		return h
 	}
 	switch {
+	case errors.Is(err, unix.EPERM) && s.root && s.mapped:
+		return "this root is not the machine's but that of a user namespace, as in a container that was started without privilege: choose another method"
 	case errors.Is(err, errNoStaging) && !(errors.Is(err, unix.ENOSPC) && strings.Contains(err.Error(), "fsmount: ")):
 		return "name a directory on ext4, xfs, btrfs or tmpfs, with room in it, with --staging"
 	case errors.Is(err, unix.EPERM) && !s.root:
 		return "run as root, or choose a method that needs no privilege"
-	case errors.Is(err, unix.EPERM) && s.mapped:
-		return "this root is not the machine's but that of a user namespace, as in a container that was started without privilege: choose another method"
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES) && s.root:
 		return "this root lacks CAP_SYS_ADMIN, or AppArmor confines it, as in a container: start that with --privileged, or --cap-add SYS_ADMIN " + withAppArmor + ", or choose another method"
 	case errors.Is(err, unix.ENODEV):

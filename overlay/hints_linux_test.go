@@ -25,6 +25,7 @@ func TestHints(t *testing.T) {
 		{"overlay, user", surroundings{}, false, unix.EPERM, "run as root"},
 		{"overlay, Docker", surroundings{root: true, filtered: true, covered: true}, false, unix.EPERM, "--cap-add SYS_ADMIN"},
 		{"overlay, Podman of a user", surroundings{root: true, mapped: true, filtered: true}, false, unix.EPERM, "of a user namespace"},
+		{"overlay, in a sandbox", surroundings{root: true, mapped: true}, false, fmt.Errorf("%w: a tmpfs: set a trusted attribute: %w", errNoStaging, unix.EPERM), "of a user namespace"},
 		{"overlay, disk full", surroundings{root: true}, false, noRoom, "--staging"},
 		{"overlay, no more mounts", surroundings{root: true}, false, fmt.Errorf("%w: /tmp: fsmount: %w", errNoStaging, unix.ENOSPC), "max_mnt_namespaces"},
 		{"rootless, Docker", surroundings{root: true, filtered: true, covered: true}, true, start, "seccomp=unconfined"},
