@@ -204,8 +204,19 @@ func (p *porter) isPage(pl *place, fact *Fact) bool {
 	if fact.Type != TypeMan && !(isSymlink(pl.Entry) && manPage.MatchString(pl.path)) {
 		return false
 	}
-	return p.tree != "openbsd" || openbsdPage(pl.path)
+	switch p.tree {
+	case "openbsd":
+		return openbsdPage(pl.path)
+	case "freebsd":
+		return freebsdManDir.MatchString(pl.path)
+	}
+	return true
 }
+
+// freebsdManDir matches what is in the directories of manual pages that FreeBSD's
+// framework compresses: those that MANDIRS has by itself (bsd.port.mk) or by USES=perl5.
+// Of others, as of lib/node_modules/npm/man, no page is.
+var freebsdManDir = regexp.MustCompile(`^((usr/)?(share/)?man|lib/perl5/site_perl/man)/`)
 
 // freebsdFile reports whether FreeBSD's framework lists a file or takes it away,
 // and moves a .pc file to where its USES=pathfix does. A link goes where its target does,

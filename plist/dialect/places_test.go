@@ -12,11 +12,12 @@ import (
 // TestPortPlaces: directories that a package owns are told by the variables of their
 // trees wherever the captured installation had them, libraries of Linux's directory for
 // one machine are in lib unless two would be one there, links go where what they lead to goes,
+// FreeBSD compresses no page that is in none of its directories of pages,
 // and what only Linux boots by is left out.
 func TestPortPlaces(t *testing.T) {
 	l := captured("/p", "etc/tool.d/", "etc/empty/", "etc/init.d/tool", "etc/rc2.d/S01tool -> ../init.d/tool", "lib/udev/rules.d/60-tool.rules",
 		"p/lib/x86_64-linux-gnu/", "p/lib/x86_64-linux-gnu/libtool.so -> libtool.so.1", "p/lib/x86_64-linux-gnu/libtool.so.1",
-		"p/lib64/", "p/lib64/pkgconfig/", "p/lib64/pkgconfig/old.pc -> tool.pc", "p/lib64/pkgconfig/tool.pc", "p/lib64/tool.la", "p/lib64/old.la -> tool.la", "p/lib/both.a", "p/lib64/both.a",
+		"p/lib64/", "p/lib64/pkgconfig/", "p/lib64/pkgconfig/old.pc -> tool.pc", "p/lib64/pkgconfig/tool.pc", "p/lib64/tool.la", "p/lib64/old.la -> tool.la", "p/lib/both.a", "p/lib/tool/man/man1/own.1", "p/lib/tool/", "p/lib/tool/man/", "p/lib/tool/man/man1/", "p/lib64/both.a",
 		"p/lib/i386-linux-gnu/", "p/lib/i386-linux-gnu/two.a", "p/lib/x86_64-linux-gnu/two.a", "var/lib/tool/", "var/lib/tool/deep/")
 	for _, private := range []string{"etc/tool.d", "var/lib/tool", "var/lib/tool/deep"} {
 		with(l, private, func(e *plist.Entry) { e.Mode = fs.ModeDir | 0o700 })
@@ -31,6 +32,7 @@ lib/old.la
 lib/pkgconfig/old.pc
 lib/pkgconfig/tool.pc
 lib/tool.la
+lib/tool/man/man1/own.1
 lib/x86_64-linux-gnu/two.a
 lib64/both.a
 OWN_DIRS+= ${PKG_SYSCONFDIR}/empty
@@ -43,6 +45,7 @@ USE_LIBTOOL= yes
 lib/i386-linux-gnu/two.a
 lib/libtool.so
 lib/libtool.so.1
+lib/tool/man/man1/own.1
 lib/x86_64-linux-gnu/two.a
 lib64/both.a
 libdata/pkgconfig/old.pc
@@ -67,7 +70,11 @@ lib/i386-linux-gnu/two.a
 lib/old.la
 lib/pkgconfig/old.pc
 lib/pkgconfig/tool.pc
+lib/tool/
 lib/tool.la
+lib/tool/man/
+lib/tool/man/man1/
+@man lib/tool/man/man1/own.1
 lib/x86_64-linux-gnu/
 lib/x86_64-linux-gnu/two.a
 lib64/both.a
@@ -80,7 +87,7 @@ SHARED_LIBS+= tool 0.0 # 1
 	} {
 		facts := Facts{
 			"p/lib/x86_64-linux-gnu/libtool.so.1": {Type: TypeLibrary}, "p/lib64/pkgconfig/tool.pc": {Type: TypePkgconfig}, "p/lib64/tool.la": {Type: TypeLibtool},
-			"p/lib/both.a": {Type: TypeArchive},
+			"p/lib/both.a": {Type: TypeArchive}, "p/lib/tool/man/man1/own.1": {Type: TypeMan},
 		}
 		port, err := NewPort(tree, l, facts)
 		if err != nil {
