@@ -72,6 +72,7 @@ func TestClassify(t *testing.T) {
 		{"A var/lib/dbus/machine-id", Policy{}, "shared system-state"},
 		{"A etc/ssl/certs/java/cacerts", Policy{}, "shared ca-certificates"},
 		{"A usr/lib/python3/dist-packages/m/__pycache__/m.cpython-311.pyc", Policy{}, "shared python-bytecode"},
+		{"A usr/local/.crates.toml", Policy{Prefix: "/usr/local"}, "shared cargo-crates"},
 		{"A usr/lib/python3/dist-packages/m/__pycache__/", Policy{}, "shared python-bytecode"},
 		{"M usr/share/icons/hicolor/icon-theme.cache", Policy{}, "shared icon-cache"},
 		{"A usr/share/mime/packages/foo.xml", Policy{}, "changed "},

@@ -93,6 +93,7 @@ var rules = []Rule{
 	},
 	{Name: "man-cache", Class: plist.ClassShared, Below: []string{"/var/cache/man"}, Tails: []string{"man/whatis", "man/mandoc.db"}, Action: "run mandb or makewhatis"},
 	{Name: "tex-index", Class: plist.ClassShared, Tails: []string{"ls-R"}, Action: "run mktexlsr"},
+	{Name: "cargo-crates", Class: plist.ClassShared, Tails: []string{".crates.toml", ".crates2.json"}, Action: "nothing: cargo records there what it has installed (cargo install --no-track does not)"},
 	{Name: "ghc-packages", Class: plist.ClassShared, Tails: []string{"package.conf.d/package.cache", "package.conf.d/package.cache.lock"}, Action: "run ghc-pkg recache"},
 	{Name: "xml-catalog", Class: plist.ClassShared, Below: []string{"/etc/xml/catalog", "/etc/xml/catalog.old", "/etc/sgml/catalog", "/etc/sgml/catalog.old"}, Tails: []string{"xml/catalog.ports"}, Action: "register the catalog (xmlcatalog, xmlcatmgr)"},
 	{Name: "locale-archive", Class: plist.ClassShared, Below: []string{"/usr/lib/locale/locale-archive"}, Action: "run localedef or locale-gen"},
