@@ -50,14 +50,23 @@ func DiffItems(a, b []Item) []Difference {
 		for i := range items {
 			switch it := &items[i]; it.Kind {
 			case KindPrefix:
-				prefix = it.Path + "/"
+				prefix = it.Path
 			case KindFile, KindDir, KindSample:
-				byPath[shown(prefix+it.Path)] = it
+				byPath[shown(below(prefix, it.Path))] = it
 			}
 		}
 		return byPath
 	}
 	return differences(index(a), index(b), itemDifference)
+}
+
+// below is where a path is that a list has behind a prefix: an absolute one is there,
+// whatever the prefix, and "" is the first prefix, which is not known.
+func below(prefix, path string) string {
+	if prefix == "" || strings.HasPrefix(path, "/") {
+		return path
+	}
+	return strings.TrimSuffix(prefix, "/") + "/" + path
 }
 
 func differences[T any](a, b map[string]T, compare func(x, y T) []string) []Difference {

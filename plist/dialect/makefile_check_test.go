@@ -88,6 +88,8 @@ func TestReadMakefile(t *testing.T) {
 		"b/Makefile.common": "PLIST_VARS+= y\n",
 		"f/p/Makefile":      "",
 		"Keywords/new.ucl":  "",
+		"g/Makefile":        ".include \"${.CURDIR}/../h/bsd.h.mk\"\n.include <bsd.port.mk>\n",
+		"h/bsd.h.mk":        "PLIST_VARS+= x y z\n",
 		"c/Makefile":        ".include \"../nowhere/Makefile.common\"\n",
 	} {
 		name = filepath.Join(dir, name)
@@ -101,7 +103,7 @@ func TestReadMakefile(t *testing.T) {
 	for _, tt := range []struct {
 		dir  string
 		want int
-	}{{"a", 1}, {"c", 0}} {
+	}{{"a", 1}, {"c", 0}, {"g", 0}} {
 		m, err := ReadMakefile(filepath.Join(dir, tt.dir))
 		if err != nil {
 			t.Fatal(err)

@@ -63,8 +63,9 @@ var (
 	makeComment = regexp.MustCompile(`(^|[^\\])#.*$`)
 )
 
-// framework matches included files that are the tree's own.
-var framework = regexp.MustCompile(`(^|/)(mk|Mk)/|(^|/)bsd\.[a-z.]*mk$|buildlink3\.mk$`)
+// framework matches included files that are the tree's own; a port may have a
+// bsd.NAME.mk for its neighbours.
+var framework = regexp.MustCompile(`(^|/)(mk|Mk)/|^bsd\.[a-z.]*mk$|buildlink3\.mk$`)
 
 func (m *Makefile) read(name string, seen map[string]bool) error {
 	if seen[name] {

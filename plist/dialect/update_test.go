@@ -149,7 +149,7 @@ func TestDiff(t *testing.T) {
 		return items
 	}
 	got := fmt.Sprintf("%q", DiffItems(items("a\nb\n@dir c\n%%X%%d\ne\n"), items("b\n@(,,600) c\n%%Y%%d\nf\n@cwd /\na\ne\n")))
-	want := `["+ //a" "+ //e" "- a" "~ c: type, mode" "~ d: condition" "- e" "+ f"]`
+	want := `["+ /a" "+ /e" "- a" "~ c: type, mode" "~ d: condition" "- e" "+ f"]`
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -159,5 +159,23 @@ func TestDiff(t *testing.T) {
 	want = `["~ /etc/x: content" "- b" "~ c: mode, owner" "~ d: content" "+ e"]`
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestDiffItemsPrefix: a prefix of a list, taken back or before an absolute path, says
+// where a path is and is no part of its name.
+func TestDiffItemsPrefix(t *testing.T) {
+	items := func(text string) []Item {
+		got, err := parse(t, "freebsd", text).Items()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := DiffItems(items("@cwd /\nvar/db/a\n@cwd\nbin/a\n"), items("bin/a\n/var/db/a\n")); len(got) != 0 {
+		t.Errorf("%q", got)
+	}
+	if got := DiffItems(items("@cwd /x\na\n"), items("a\n")); len(got) != 2 {
+		t.Errorf("%q", got)
 	}
 }
