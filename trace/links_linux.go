@@ -210,6 +210,9 @@ func (s *siblingSearch) dir(ctx context.Context, at spot, place string) error {
 	}
 	defer unix.Close(fd) //nolint:errcheck // only read
 	names, err := s.entries(fd)
+	if isGone(err) { // since it was opened
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("search hard links in %q: %w", "/"+place, err)
 	}
