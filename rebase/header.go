@@ -256,7 +256,7 @@ func (h *Header) check() error {
 		return fmt.Errorf("section alignment %#x, file alignment %#x", h.sectionAlign, h.fileAlign)
 	case h.sectionsEndAt > int64(h.headers) || int64(h.headers) > h.Length:
 		return fmt.Errorf("headers of %#x bytes do not hold the section table or are not in the file", h.headers)
-	case h.Base > 1<<48:
+	case h.Base > 1<<48 && !h.efi():
 		return fmt.Errorf("image base %#x is no address of a process", h.Base)
 	case h.Length > 1<<31:
 		return errors.New("file is larger than 2 GiB")

@@ -238,6 +238,10 @@ func TestFixed(t *testing.T) {
 			b[60] -= 6
 			le.PutUint32(b[rebasetest.Optional-6+240+12:], page+0x100)
 		}},
+		"efi, at an address of a kernel": {RuleEFI, func(b []byte) { // as Xen's
+			b[rebasetest.Optional+68] = 10
+			le.PutUint64(b[rebasetest.Optional+24:], 0xffff82d040000000)
+		}},
 		"arm":          {RuleMachine, func(b []byte) { le.PutUint16(b[rebasetest.Headers+4:], 0x1c4) }},
 		"two machines": {RuleFixups, func(b []byte) { putLoadConfig(b); b[rebasetest.Data+0x108] = 1 }},
 		"load configuration outside": {RuleFixups, func(b []byte) {
