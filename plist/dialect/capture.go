@@ -36,10 +36,22 @@ func (d *dialect) items(l *plist.List) iter.Seq[Item] {
 	return func(yield func(Item) bool) {
 		_ = yield(Item{Kind: KindID}) &&
 			in.each(yield) &&
-			(out.empty() || yield(Item{Kind: KindPrefix, Path: "/"})) &&
-			out.each(yield) &&
+			(out.empty() || d.absolute || yield(Item{Kind: KindPrefix, Path: "/"})) &&
+			out.each(func(it Item) bool { return yield(d.outside(it)) }) &&
 			remarks(l, yield)
 	}
+}
+
+// outside returns an item outside of the prefix as it stands where all of those do: below
+// another prefix, or by an absolute name.
+func (d *dialect) outside(it Item) Item {
+	if d.absolute && it.aboutPath() {
+		it.Path = "/" + it.Path
+		if it.Kind == KindSample && it.Text != "" {
+			it.Text = "/" + it.Text
+		}
+	}
+	return it
 }
 
 // A placement is a [section] of places that have not become items yet.
@@ -77,12 +89,15 @@ func (s *placement) each(yield func(Item) bool) bool {
 func comparePlaces(a, b *place) int { return strings.Compare(a.path, b.path) }
 
 // join puts what is below the prefix and what is outside one after the other.
-func join(in, out []Item) []Item {
+func (d *dialect) join(in, out []Item) []Item {
 	items := append([]Item{{Kind: KindID}}, in...)
-	if len(out) > 0 {
+	if len(out) > 0 && !d.absolute {
 		items = append(items, Item{Kind: KindPrefix, Path: "/"})
 	}
-	return append(items, out...)
+	for _, it := range out {
+		items = append(items, d.outside(it))
+	}
+	return items
 }
 
 // A place is an entry and where the packing list has it.
@@ -222,7 +237,8 @@ func (s *section) items() []Item {
 	return append(s.files, s.dirs...)
 }
 
-// compareItems puts a sample behind its file, and a directory before its content.
+// compareItems puts a sample behind its file, a directory before its content, and absolute
+// names behind all others.
 func compareItems(a, b Item) int {
 	return cmp.Or(strings.Compare(sortKey(&a), sortKey(&b)), cmp.Compare(a.Kind, b.Kind))
 }
@@ -231,11 +247,18 @@ func compareItems(a, b Item) int {
 func sortKey(it *Item) string {
 	switch {
 	case it.Kind == KindSample && it.Text != "":
-		return withValues(it.Text, frameworkValues)
+		return lastIfAbsolute(withValues(it.Text, frameworkValues))
 	case it.Type == TypeRCScript:
 		return "\xff" + it.Path // by custom the last
 	}
-	return strings.TrimSuffix(withValues(it.Path, frameworkValues), "/")
+	return lastIfAbsolute(strings.TrimSuffix(withValues(it.Path, frameworkValues), "/"))
+}
+
+func lastIfAbsolute(path string) string {
+	if strings.HasPrefix(path, "/") {
+		return "\xfe" + path
+	}
+	return path
 }
 
 // hasContent reports whether something that is packed exists below entry i.

@@ -61,8 +61,13 @@ func DiffItems(a, b []Item) []Difference {
 }
 
 // below is where a path is that a list has behind a prefix: an absolute one is there,
-// whatever the prefix, and "" is the first prefix, which is not known.
+// whatever the prefix, and "" is the first prefix, which is not known, but has names.
 func below(prefix, path string) string {
+	for _, name := range []string{"LOCALBASE", "PREFIX", "TRUEPREFIX"} {
+		if rest, ok := strings.CutPrefix(prefix, Var(name)); ok {
+			prefix = strings.TrimPrefix(rest, "/")
+		}
+	}
 	if prefix == "" || strings.HasPrefix(path, "/") {
 		return path
 	}

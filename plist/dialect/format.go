@@ -20,6 +20,7 @@ type dialect struct {
 	condition [2]string                  // brackets of a condition's name before a line
 	continued bool                       // a line that ends in a backslash goes on
 	walk      bool                       // all directories are listed, each before what it holds
+	absolute  bool                       // a name may be absolute, and is outside of the prefix
 	split     func(line string, l *Line) // cut a line, newline included
 	read      func(r *reader, l *Line, it *Item)
 	render    func(w *writer, it *Item) error
@@ -38,7 +39,7 @@ var dialects []dialect
 func init() {
 	dialects = []dialect{
 		{name: "pkgsrc", condition: [2]string{"${PLIST.", "}"}, split: splitPkgsrc, read: readPkgsrc, render: renderPkgsrc, check: checkPkgsrc},
-		{name: "freebsd", condition: [2]string{"%%", "%%"}, split: splitFreeBSD, read: readFreeBSD, render: renderFreeBSD, check: checkFreeBSD},
+		{name: "freebsd", condition: [2]string{"%%", "%%"}, absolute: true, split: splitFreeBSD, read: readFreeBSD, render: renderFreeBSD, check: checkFreeBSD},
 		{name: "openbsd", walk: true, split: splitOpenBSD, read: readOpenBSD, render: renderOpenBSD, check: checkOpenBSD},
 		{name: "mtree", continued: true, split: splitMtree, render: renderMtree, readList: ReadMtree, writeList: WriteMtree},
 		{name: Native, split: splitMtree, render: renderNative, readList: plist.ReadNative, writeList: plist.WriteNative},

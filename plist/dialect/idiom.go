@@ -91,7 +91,7 @@ func NewPort(tree string, l *plist.List, facts Facts) (*Port, error) {
 		p.port.Remarks = append(p.port.Remarks, Remark{Text: it.Text})
 		return true
 	})
-	p.port.Items = join(slices.Concat(accounts, p.in.items(), p.tags), p.out.items())
+	p.port.Items = d.join(slices.Concat(accounts, p.in.items(), p.tags), p.out.items())
 	p.port.Makefile = sortMakefile(p.port.Makefile)
 	return &p.port, nil
 }

@@ -115,8 +115,7 @@ share/fonts/foo/a.ttf
 share/foo/data
 @dir share/foo/empty
 @fontsdir share/fonts/foo
-@cwd /
-@dir var/db/foo
+@dir /var/db/foo
 `, `INFO+= foo
 USES+= desktop-file-utils fonts libtool
 USE_LDCONFIG= yes

@@ -132,7 +132,7 @@ func (m *merger) order() {
 				m.items[key], m.present[key] = *it, make([]bool, len(m.variants))
 				next[last] = append(next[last], key)
 			}
-			if before, ok := m.items[last]; ok && before.Kind == KindFile && it.Kind == KindFile && before.Path > it.Path {
+			if before, ok := m.items[last]; ok && before.Kind == KindFile && it.Kind == KindFile && compareItems(before, *it) > 0 {
 				sorted = false
 			}
 			m.present[key][n] = true

@@ -52,9 +52,8 @@ libdata/pkgconfig/old.pc
 libdata/pkgconfig/tool.pc
 @dir(,,0700) etc/tool.d
 @dir etc/empty
-@cwd /
-@dir(,,0700) var/lib/tool/deep
-@dir(,,0700) var/lib/tool
+@dir(,,0700) /var/lib/tool/deep
+@dir(,,0700) /var/lib/tool
 USES+= libtool pathfix
 USE_LDCONFIG= yes
 `,

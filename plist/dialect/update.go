@@ -31,17 +31,30 @@ func Update(old *Document, items []Item, vars []Variable) (*Updated, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &updater{dialect: d, old: oldItems, result: &Updated{}, fresh: make(map[string]*Item), gone: make(map[int]bool), bound: make(map[int]bool)}
+	u := &updater{dialect: d, old: oldItems, result: &Updated{}, fresh: make(map[string]bool), gone: make(map[int]bool), bound: make(map[int]bool)}
+	u.prefixes = flatten(u.old)
 	items = u.pagesAsBefore(items)
-	for i := range items {
-		if it := &items[i]; listsPath(it) {
-			u.fresh[it.Path] = it
+	flat := slices.Clone(items)
+	prefixes := flatten(flat)
+	for i := range flat {
+		if listsPath(&flat[i]) {
+			u.fresh[flat[i].Path] = true
 		}
 	}
 	u.values = u.valuesOf(vars)
 	u.compare()
 	u.adoptVariables(vars)
-	insert, err := u.insertions(items)
+	var added []newPlace
+	for i := range items {
+		if listsPath(&items[i]) && u.fresh[flat[i].Path] {
+			n := newPlace{flat[i].Path, prefixes[i], []Item{items[i]}}
+			if i+1 < len(items) && items[i+1].Kind == KindSample && items[i+1].Text == items[i].Path {
+				n.items = append(n.items, items[i+1])
+			}
+			added = append(added, n)
+		}
+	}
+	insert, err := u.insertions(added, len(old.Lines))
 	if err != nil {
 		return nil, err
 	}
@@ -49,21 +62,46 @@ func Update(old *Document, items []Item, vars []Variable) (*Updated, error) {
 	return u.result, nil
 }
 
+// flatten makes the paths of items those that they are behind all prefixes, and returns
+// the prefix of each.
+func flatten(items []Item) []string {
+	prefixes := make([]string, len(items))
+	prefix := ""
+	for i := range items {
+		if it := &items[i]; it.Kind == KindPrefix {
+			prefix = below(it.Path, "")
+		} else if it.aboutPath() {
+			it.Path = below(prefix, it.Path)
+		}
+		prefixes[i] = prefix
+	}
+	return prefixes
+}
+
 type updater struct {
-	dialect *dialect
-	old     []Item
-	fresh   map[string]*Item  // items of the capture that no line stands for yet
-	values  map[string]string // of the variables in the old list
-	gone    map[int]bool      // lines to take out
-	bound   map[int]bool      // lines that are about the path before them: a sample, a command with its name
-	places  []oldPlace        // lines with a path that stay, sorted by it
-	result  *Updated
+	dialect  *dialect
+	old      []Item            // flat
+	prefixes []string          // of the old items
+	fresh    map[string]bool   // paths of the capture that no line stands for yet
+	values   map[string]string // of the variables in the old list
+	gone     map[int]bool      // lines to take out
+	bound    map[int]bool      // lines that are about the path before them: a sample, a command with its name
+	places   []oldPlace        // lines with a path that stay, sorted by it
+	result   *Updated
 }
 
 // An oldPlace is a line that stays.
 type oldPlace struct {
-	path string // with the values of variables
-	item *Item
+	path   string // flat, with the values of variables
+	prefix string
+	item   *Item
+}
+
+// A newPlace is a path to be put in.
+type newPlace struct {
+	path   string // flat
+	prefix string
+	items  []Item // what there is to say of it, not flat
 }
 
 // frameworkValues are what frameworks put for variables that say where things
@@ -85,12 +123,13 @@ func (u *updater) valuesOf(vars []Variable) map[string]string {
 		given[v.Name] = v.Values[0]
 	}
 	lines := make(map[string][]string) // variable not given -> paths that use it
-	for _, it := range u.old {
+	for i := range u.old {
+		it := &u.old[i]
 		parts := strings.Split(it.Path, "\x00")
 		for i := 1; i < len(parts); i += 2 {
 			if value, ok := given[parts[i]]; ok {
 				values[parts[i]] = value
-			} else if len(lines[parts[i]]) < maxVotes {
+			} else if listsPath(it) && len(lines[parts[i]]) < maxVotes {
 				lines[parts[i]] = append(lines[parts[i]], it.Path)
 			}
 		}
@@ -202,7 +241,7 @@ func (u *updater) compare() {
 				u.result.Gone = append(u.result.Gone, Remark{shown(cmp.Or(it.Path, it.Text)), fmt.Sprintf("line %d: goes with the path before it", it.Line)})
 			}
 		case listsPath(it):
-			lastGone = !u.holds(it, present)
+			lastGone = !u.holds(i, present)
 		}
 	}
 	slices.SortStableFunc(u.places, func(a, b oldPlace) int { return strings.Compare(a.path, b.path) })
@@ -222,7 +261,8 @@ func namesFile(it *Item) bool {
 
 // holds reports whether a line with a path stays, and tells why not, or why it
 // does although the capture does not have the path.
-func (u *updater) holds(it *Item, present map[string]bool) bool {
+func (u *updater) holds(i int, present map[string]bool) bool {
+	it := &u.old[i]
 	p := withValues(it.Path, u.values)
 	switch {
 	case u.has(present, it.Path):
@@ -237,7 +277,7 @@ func (u *updater) holds(it *Item, present map[string]bool) bool {
 		u.result.Gone = append(u.result.Gone, Remark{p, fmt.Sprintf("line %d: not installed any more", it.Line)})
 		return false
 	}
-	u.places = append(u.places, oldPlace{p, it})
+	u.places = append(u.places, oldPlace{p, u.prefixes[i], it})
 	return true
 }
 
@@ -247,8 +287,8 @@ func (u *updater) has(present map[string]bool, p string) bool {
 }
 
 // insertions returns the text to put behind each old line, by its number; 0 is
-// the start of the list.
-func (u *updater) insertions(items []Item) (map[int]string, error) {
+// the start of the list, and what has no other place goes behind the last one.
+func (u *updater) insertions(added []newPlace, last int) (map[int]string, error) {
 	vars := make([]Variable, 0, len(u.values))
 	for name, value := range u.values {
 		dir := strings.Contains(value, "/") || frameworkValues[name] == value
@@ -256,19 +296,28 @@ func (u *updater) insertions(items []Item) (map[int]string, error) {
 	}
 	slices.SortFunc(vars, func(a, b Variable) int { return strings.Compare(a.Name, b.Name) })
 	insert := make(map[int]string)
-	for i := 0; i < len(items); i++ {
-		it := items[i]
-		if u.fresh[it.Path] == nil || !listsPath(&it) {
-			continue
+	prefix := "" // behind the last line
+	if len(u.prefixes) > 0 {
+		prefix = u.prefixes[len(u.prefixes)-1]
+	}
+	for _, n := range added {
+		after := u.before(&n)
+		u.result.Added = append(u.result.Added, Remark{n.path, "new" + u.adopt(after, &n)})
+		group, _ := Substitute(n.items, nil, vars)
+		line := u.headLine()
+		switch {
+		case after != nil:
+			line = after.item.Line
+			for u.bound[line+1] {
+				line++
+			}
+		case n.isAbsolute():
+			line = last
+			if prefix != n.prefix && !strings.HasPrefix(group[0].Path, "/") {
+				group = slices.Insert(group, 0, Item{Kind: KindPrefix, Path: n.prefix})
+				prefix = n.prefix
+			}
 		}
-		after := u.before(it.Path)
-		group := []Item{it}
-		if i+1 < len(items) && items[i+1].Kind == KindSample && items[i+1].Text == it.Path {
-			group = append(group, items[i+1])
-			i++
-		}
-		u.result.Added = append(u.result.Added, Remark{it.Path, "new" + u.adopt(after, group)})
-		group, _ = Substitute(group, nil, vars)
 		var w writer
 		for k := range group {
 			group[k].tieToDirectory()
@@ -276,26 +325,25 @@ func (u *updater) insertions(items []Item) (map[int]string, error) {
 				return nil, err
 			}
 		}
-		line := u.headLine()
-		if after != nil {
-			line = after.item.Line
-			for u.bound[line+1] {
-				line++
-			}
-		}
 		insert[line] += string(w.b)
 	}
 	return insert, nil
 }
 
-// before returns the place with the greatest path below p.
-func (u *updater) before(p string) *oldPlace {
-	i, _ := slices.BinarySearchFunc(u.places, p, func(o oldPlace, p string) int { return strings.Compare(o.path, p) })
-	if i == 0 {
-		return nil
+// before returns the place with the greatest path below that of n behind which n can
+// stand.
+func (u *updater) before(n *newPlace) *oldPlace {
+	i, _ := slices.BinarySearchFunc(u.places, n.path, func(o oldPlace, p string) int { return strings.Compare(o.path, p) })
+	for i--; i >= 0; i-- {
+		o := &u.places[i]
+		if strings.HasPrefix(o.path, "/") == n.isAbsolute() && (o.prefix == n.prefix || strings.HasPrefix(n.items[0].Path, "/")) {
+			return o
+		}
 	}
-	return &u.places[i-1]
+	return nil
 }
+
+func (n *newPlace) isAbsolute() bool { return strings.HasPrefix(n.path, "/") }
 
 // headLine is the line of version control, if the list begins with one.
 func (u *updater) headLine() int {
@@ -307,8 +355,8 @@ func (u *updater) headLine() int {
 
 // adopt gives new items the conditions that all their neighbours in the same
 // directory have, and says so.
-func (u *updater) adopt(after *oldPlace, group []Item) string {
-	dir := path.Dir(group[0].Path)
+func (u *updater) adopt(after *oldPlace, n *newPlace) string {
+	dir := path.Dir(n.path)
 	if dir == "." || after == nil || len(after.item.When) == 0 || path.Dir(after.path) != dir {
 		return ""
 	}
@@ -318,8 +366,8 @@ func (u *updater) adopt(after *oldPlace, group []Item) string {
 			return ""
 		}
 	}
-	for k := range group {
-		group[k].When = slices.Clone(when)
+	for k := range n.items {
+		n.items[k].When = slices.Clone(when)
 	}
 	return ", under " + Term(when).String() + " as its neighbours"
 }

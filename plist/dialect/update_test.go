@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,6 +83,34 @@ func TestUpdate(t *testing.T) {
 		{
 			name: "no newline at the end", format: "pkgsrc",
 			old: "a", items: files("a", "b"), want: "a\nb\n", told: "+ b",
+		},
+		{
+			name: "absolute names", format: "freebsd",
+			old:   "bin/a\n/boot/b\n@dir /var/a\n@dir(,,0700) /var/b\nlib/z\n",
+			items: append(files("bin/a", "bin/b", "lib/z", "lib/zz", "/boot/a", "/boot/b", "/boot/c"), Item{Kind: KindDir, Path: "/var/b"}),
+			want:  "bin/a\nbin/b\n/boot/b\n/boot/c\n@dir(,,0700) /var/b\nlib/z\nlib/zz\n/boot/a\n",
+			told:  "- /var/a + bin/b + lib/zz + /boot/a + /boot/c",
+		},
+		{
+			name: "absolute names for those behind @cwd", format: "freebsd",
+			old:   "bin/a\n@cwd /\nvar/db/a\nvar/db/b\n@cwd\nlib/z\n",
+			items: files("bin/a", "lib/z", "var/db/a", "/var/db/a", "/var/db/c"),
+			want:  "bin/a\n@cwd /\nvar/db/a\n/var/db/c\n@cwd\nlib/z\nvar/db/a\n",
+			told:  "- /var/db/b + var/db/a + /var/db/c",
+		},
+		{
+			name: "behind another prefix", format: "pkgsrc",
+			old:   "bin/a\n@cwd /\netc/a\netc/c\n",
+			items: slices.Concat(files("bin/a", "bin/b", "etc/x"), []Item{{Kind: KindPrefix, Path: "/"}}, files("etc/a", "etc/b", "etc/c", "bin/a")),
+			want:  "bin/a\nbin/b\netc/x\n@cwd /\netc/a\netc/b\netc/c\nbin/a\n",
+			told:  "+ bin/b + etc/x + /etc/b + /bin/a",
+		},
+		{
+			name: "the first path behind another prefix", format: "openbsd",
+			old:   "bin/a\n@cwd ${LOCALBASE}/share/doc\nx\n@cwd ${LOCALBASE}\nlib/a\n",
+			items: slices.Concat(files("bin/a", "lib/a", "lib/b", "share/doc/x"), []Item{{Kind: KindPrefix, Path: "/"}}, files("var/a", "var/b")),
+			want:  "bin/a\n@cwd ${LOCALBASE}/share/doc\nx\n@cwd ${LOCALBASE}\nlib/a\nlib/b\n@cwd /\nvar/a\nvar/b\n",
+			told:  "+ lib/b + /var/a + /var/b",
 		},
 	} {
 		u, err := Update(parse(t, tt.format, tt.old), tt.items, []Variable{version})
