@@ -15,7 +15,7 @@ import (
 // methods are all capture methods, the best first; each next one works in more
 // places.
 var methods = []capture.Method{
-	&overlay.Method{},
+	overlayMethod,
 	&overlay.Rootless{},
 	&overlay.Fuse{},
 	traceMethod,
@@ -23,7 +23,10 @@ var methods = []capture.Method{
 	liveMethod,
 }
 
-var redirectMethod = &redirect.Method{}
+var (
+	overlayMethod  = &overlay.Method{}
+	redirectMethod = &redirect.Method{}
+)
 
 // automatic are the methods that are chosen without being named: none that would
 // let the command change the live system. In another root hashdiff works in a copy.

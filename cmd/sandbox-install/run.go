@@ -253,7 +253,7 @@ func (f *runFlags) failedHint(method capture.Method, hint string) string {
 	if hint != "" {
 		return hint
 	}
-	if err := mayWrite("/"); f.root == "" && errors.Is(err, syscall.EROFS) && (method == methods[0] || method == traceMethod) {
+	if err := mayWrite("/"); f.root == "" && errors.Is(err, syscall.EROFS) && (method == overlayMethod || method == traceMethod) {
 		return "/ is mounted read-only, and is so to the command; --method rootless or redirect show it writable"
 	}
 	return "--keep-failed keeps what it did up to there"
