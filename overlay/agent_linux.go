@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -290,11 +289,7 @@ func (a *agent) list() (*plist.List, error) {
 	}
 	a.tree = tree
 	if a.seen != nil {
-		// Nothing runs any more that could ask. The kernel's word for it once did not come.
-		select {
-		case <-a.seen:
-		case <-time.After(5 * time.Second):
-		}
+		<-a.seen
 		a.watch.Mark(list)
 	}
 	list.Notes = slices.Concat(a.rig.notes, list.Notes, a.rig.otherNames(list))

@@ -284,20 +284,31 @@ func (in *initProcess) killAll(sig syscall.Signal) {
 	_ = unix.Kill(-1, sig) // ESRCH: none left
 }
 
-// startWeaker starts the command with less than init may do. That belongs to
-// threads: the one that gave it up ends here, since its goroutine stays locked to it.
+// startWeaker starts the command with less than init may do.
 func (o *order) startWeaker() (pid int, err error) {
+	onDoomedThread(func() {
+		if err = o.weaken(); err == nil {
+			pid, err = o.start()
+		}
+	})
+	return pid, err
+}
+
+// onDoomedThread calls f on a thread that ends with it, and with it what f gave up, and
+// the filters that it was put under. The main thread would not end: Go puts it to sleep.
+func onDoomedThread(f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread()
-		if err = o.weaken(); err != nil {
+		runtime.LockOSThread() // for good
+		if unix.Gettid() != unix.Getpid() {
+			f()
 			return
 		}
-		pid, err = o.start()
+		onDoomedThread(f) // not here, since this one is taken
+		runtime.UnlockOSThread()
 	}()
 	<-done
-	return pid, err
 }
 
 // weaken takes from this thread what the command is not to have.
